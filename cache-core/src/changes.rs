@@ -1,0 +1,190 @@
+//! The unit of every write: puts and removals of single entries, with the conditions under which they apply.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::entry::{Entry, EntryId, Version};
+
+/// Changes to the entries of one partition, applied in order, all or nothing. Cheap to clone.
+///
+/// Applying the same changes twice gives the same result as once, so that a retry after a time-out is safe.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    list: Arc<Vec<Change>>,
+    fence: Option<u64>,
+}
+
+/// One change to one entry, or to all entries of one account.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Writes an entry.
+    Put {
+        /// The entry to write.
+        entry: Entry,
+        /// The version that this writer saw: if it is still the one stored, the put applies whatever the clocks say.
+        replaces: Option<Version>,
+        /// What must be in the store for the put to apply.
+        guard: Option<Guard>,
+    },
+    /// Deletes an entry.
+    Remove {
+        /// The entry to delete.
+        id: EntryId,
+        /// Delete only if this version is the one stored.
+        if_match: Option<Version>,
+    },
+    /// Deletes every entry of an account in these environments, whoever wrote it and whenever.
+    RemoveAccount {
+        /// The account's home account id, compared exactly.
+        home_account_id: Arc<str>,
+        /// The host names of the cloud, compared ignoring case and port.
+        environments: Arc<[Box<str>]>,
+    },
+}
+
+/// A condition on a put: it applies only while this is in the store. So a refresh that began before a sign-out cannot
+/// bring the account back.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Guard {
+    /// Some `Account` entry of this account in one of these environments.
+    Account {
+        /// The account's home account id, compared exactly.
+        home_account_id: Arc<str>,
+        /// The host names of the cloud, compared ignoring case and port.
+        environments: Arc<[Box<str>]>,
+    },
+    /// This entry, in whatever version.
+    Entry(EntryId),
+}
+
+/// What a commit did.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// The partition's stamp before the commit; `None`: it held nothing.
+    pub before: Option<Version>,
+    /// The partition's stamp after the commit; `None`: it holds nothing. Equal to `before` if nothing changed.
+    pub after: Option<Version>,
+    /// Changes that did not apply, each with its reason.
+    pub skipped: Vec<(EntryId, Skip)>,
+    /// The version that each put which did apply has in the store now, in the order of the changes.
+    pub written: Vec<(EntryId, Version)>,
+}
+
+/// Why a change did not apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Skip {
+    /// Put: the store holds an entry that is newer, or that changed since this writer saw it.
+    NewerPresent,
+    /// Put: what its guard names is not in the store.
+    GuardGone,
+    /// Remove: the version to match is not the one stored.
+    NoMatch,
+    /// Every change of a commit whose fence is lower than one seen.
+    Fenced,
+}
+
+impl Changes {
+    /// These changes, in this order.
+    pub fn new(list: Vec<Change>) -> Self {
+        Self { list: Arc::new(list), fence: None }
+    }
+
+    /// The same changes under the fence of a lease: a store that has seen a higher fence applies none of them.
+    #[must_use]
+    pub fn with_fence(mut self, fence: u64) -> Self {
+        self.fence = Some(fence);
+        self
+    }
+
+    /// The changes in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Change> {
+        self.list.iter()
+    }
+
+    /// The fence of the lease that these changes were made under.
+    pub fn fence(&self) -> Option<u64> {
+        self.fence
+    }
+
+    /// The puts that are not among the skipped ones, with the version that `version` gives their entry.
+    pub(crate) fn written(
+        &self,
+        skipped: &[(EntryId, Skip)],
+        version: impl Fn(&Entry) -> Version,
+    ) -> Vec<(EntryId, Version)> {
+        let puts = self.iter().filter_map(|change| match change {
+            Change::Put { entry, .. } => Some(entry),
+            _ => None,
+        });
+        let skipped: HashSet<&EntryId> = skipped.iter().map(|(id, _)| id).collect();
+        let applied = puts.filter(|entry| !skipped.contains(&entry.id));
+        applied.map(|entry| (entry.id.clone(), version(entry))).collect()
+    }
+
+    /// Whether there is nothing to apply.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// How many changes there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+}
+
+impl From<Vec<Change>> for Changes {
+    fn from(list: Vec<Change>) -> Self {
+        Self::new(list)
+    }
+}
+
+impl<'a> IntoIterator for &'a Changes {
+    type Item = &'a Change;
+    type IntoIter = std::slice::Iter<'a, Change>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl Change {
+    /// A put without any condition.
+    pub fn put(entry: Entry) -> Self {
+        Self::Put { entry, replaces: None, guard: None }
+    }
+
+    /// A removal without any condition.
+    pub fn remove(id: EntryId) -> Self {
+        Self::Remove { id, if_match: None }
+    }
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Put { entry, replaces, guard } => f
+                .debug_struct("Put")
+                .field("id", &entry.id)
+                .field("replaces", replaces)
+                .field("guard", guard)
+                .finish_non_exhaustive(),
+            Self::Remove { id, if_match } => {
+                f.debug_struct("Remove").field("id", id).field("if_match", if_match).finish()
+            }
+            Self::RemoveAccount { environments, .. } => {
+                f.debug_struct("RemoveAccount").field("environments", environments).finish_non_exhaustive()
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account { .. } => f.write_str("Account(..)"),
+            Self::Entry(id) => write!(f, "Entry({id:?})"),
+        }
+    }
+}

@@ -1,0 +1,427 @@
+//! The unified JSON document: sections of entries, unknown data carried through value for value.
+
+mod scan;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use self::scan::{Fault, Span, members};
+use crate::entry::{AccountRef, Entry, EntryId};
+use crate::environment::host_of;
+use crate::error::{Error, ErrorKind, Result};
+use crate::merge::{Entries, Facts};
+use crate::schema::{self, section};
+use crate::secret::{Blob, SecretBuffer};
+use crate::text::eq_ignore_case;
+
+/// A unified cache document taken apart into entries, each with its raw JSON.
+///
+/// Accepts what the MSAL libraries write, and what a careless hand leaves: a byte order mark, trailing commas,
+/// comments, repeated names (the last one counts), missing or null sections, text that is not UTF-8 inside one entry.
+/// Entries that are not understood stay as they are.
+///
+/// Writing ([`render`](Self::render)) gives all five sections as objects, unknown sections after them, no byte order
+/// mark; entries that were not changed keep their raw JSON. Entries that are `null` or `{}` are left out, since they
+/// break other readers.
+#[derive(Clone, Default)]
+pub struct UnifiedDocument {
+    sections: Vec<Section>,
+    changed: bool,
+}
+
+#[derive(Clone)]
+struct Section {
+    name: Arc<str>,
+    content: Content,
+}
+
+#[derive(Clone)]
+enum Content {
+    /// One of the five sections of the schema.
+    Entries(Members),
+    /// Any other section, or one of the five that is not an object.
+    Whole(Blob),
+}
+
+/// Members in the document's order; a removed one leaves a gap.
+#[derive(Clone, Default)]
+struct Members {
+    list: Vec<Option<Member>>,
+    by_key: HashMap<Arc<str>, usize, foldhash::fast::RandomState>,
+}
+
+#[derive(Clone)]
+struct Member {
+    key: Arc<str>,
+    /// The key as the document spells it, quotes included, where the text alone would not give it back.
+    raw_key: Option<Blob>,
+    json: Blob,
+}
+
+impl UnifiedDocument {
+    /// Takes a document apart. Empty input gives an empty document. `Corrupt`: damaged beyond what the type accepts,
+    /// or not a JSON object; [`salvage`](Self::salvage) may still get entries out of it.
+    pub fn parse(bytes: &Blob) -> Result<Self> {
+        let bytes = without_bom(bytes);
+        if bytes.expose().iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self::default());
+        }
+        // A sound document is the rule. What serde_json accepts needs no second look at its values.
+        let strict = serde_json::from_slice::<serde::de::IgnoredAny>(bytes.expose());
+        let (document, fault) = Self::take_apart(&bytes, strict.is_ok());
+        match (fault, strict) {
+            (None, _) => Ok(document),
+            (Some(Fault::NotAnObject), _) => {
+                Err(Error::new(ErrorKind::Corrupt, "not a unified cache document: the content is not a JSON object"))
+            }
+            (Some(Fault::Damaged), Err(error)) => Err(Error::json("the cache document", &error)),
+            (Some(Fault::Damaged), Ok(_)) => Err(Error::new(ErrorKind::Corrupt, "the cache document is damaged")),
+        }
+    }
+
+    /// Every complete entry of a damaged document: what stands before the tear, and what stands before data that
+    /// follows the document's end. `None` if the bytes do not begin as a JSON object does.
+    pub fn salvage(bytes: &Blob) -> Option<Self> {
+        let bytes = without_bom(bytes);
+        match Self::take_apart(&bytes, false) {
+            (_, Some(Fault::NotAnObject)) => None,
+            (mut document, fault) => {
+                document.changed |= fault.is_some();
+                Some(document)
+            }
+        }
+    }
+
+    /// Every entry, section by section in the document's order. Unknown sections are one entry each, with an empty key.
+    pub fn into_entries(self) -> impl Iterator<Item = Entry> {
+        self.sections.into_iter().flat_map(|Section { name, content }| {
+            let (members, whole) = match content {
+                Content::Entries(members) => (members.list, None),
+                Content::Whole(json) => (Vec::new(), Some(entry_of(EntryId::new(Arc::clone(&name), ""), json))),
+            };
+            members
+                .into_iter()
+                .flatten()
+                .map(move |member| entry_of(EntryId::new(Arc::clone(&name), member.key), member.json))
+                .chain(whole)
+        })
+    }
+
+    /// The entry with this id.
+    pub fn entry(&self, id: &EntryId) -> Option<Entry> {
+        self.json(id).map(|json| entry_of(id.clone(), json.clone()))
+    }
+
+    /// Whether a put or removal has changed anything since the document was taken apart.
+    pub fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// Whether there is no entry and no unknown section.
+    pub fn is_empty(&self) -> bool {
+        self.sections.iter().all(|section| match &section.content {
+            Content::Entries(members) => members.by_key.is_empty(),
+            Content::Whole(_) => false,
+        })
+    }
+
+    /// The document as JSON.
+    pub fn render(&self) -> Blob {
+        let size: usize = self.sections.iter().map(Section::size).sum();
+        let mut out = SecretBuffer::with_capacity(size + 128);
+        out.push(b"{");
+        for (n, name) in section::ALL.iter().enumerate() {
+            if n > 0 {
+                out.push(b",");
+            }
+            push_text(&mut out, name);
+            out.push(b":");
+            match self.section(name).map(|section| &section.content) {
+                Some(Content::Entries(members)) => members.render(&mut out),
+                Some(Content::Whole(json)) => out.push(json.expose()),
+                None => out.push(b"{}"),
+            }
+        }
+        for Section { name, content } in &self.sections {
+            if let (Content::Whole(json), false) = (content, section::ALL.contains(&&**name)) {
+                out.push(b",");
+                push_text(&mut out, name);
+                out.push(b":");
+                out.push(json.expose());
+            }
+        }
+        out.push(b"}");
+        out.into_blob()
+    }
+
+    /// Puts the JSON of one entry, or of one unknown section.
+    pub(crate) fn insert(&mut self, id: &EntryId, json: Blob) {
+        self.changed = true;
+        let section = id.section_arc();
+        if section::ALL.contains(&&*section) && !id.key().is_empty() {
+            self.section_mut(&section).insert(Member { key: id.key_arc(), raw_key: None, json });
+        } else {
+            self.set_whole(section, json);
+        }
+    }
+
+    /// The entries up to the first damage, and what the damage is. Values of `sound` JSON are not looked at again.
+    fn take_apart(bytes: &Blob, sound: bool) -> (Self, Option<Fault>) {
+        let mut document = Self::default();
+        let mut fault = None;
+        let mut top = members(bytes.expose(), 0);
+        for member in &mut top {
+            fault = document.take_member(bytes, &member, sound).err().or(fault);
+        }
+        if let Some(torn) = top.open().cloned() {
+            let name = scan::text(&bytes.expose()[torn.key.clone()]).0;
+            if section::ALL.contains(&&*name) {
+                // What the tear goes through is damage by itself.
+                let _ = document.take_member(bytes, &torn, false);
+            }
+        }
+        let fault = top.fault().or(fault).or_else(|| top.trailing().then_some(Fault::Damaged));
+        (document, fault)
+    }
+
+    fn take_member(&mut self, bytes: &Blob, member: &Span, sound: bool) -> std::result::Result<(), Fault> {
+        let is_json = |json: &Blob| sound || scan::is_json(json.expose());
+        let name: Arc<str> = scan::text(&bytes.expose()[member.key.clone()]).0.into();
+        let json = bytes.slice(member.value.clone());
+        if !section::ALL.contains(&&*name) {
+            return if is_json(&json) {
+                self.set_whole(name, Blob::copy_of(json.expose()));
+                Ok(())
+            } else {
+                Err(Fault::Damaged)
+            };
+        }
+        let mut damaged = Ok(());
+        let mut entries = members(bytes.expose(), member.value.start);
+        for entry in &mut entries {
+            let raw_key = &bytes.expose()[entry.key.clone()];
+            let (key, exact) = scan::text(raw_key);
+            // A copy of its own, so that an entry's secrets are wiped with the entry.
+            let json = Blob::copy_of(&bytes.expose()[entry.value.clone()]);
+            if is_json(&json) {
+                let raw_key = (!exact).then(|| Blob::copy_of(raw_key));
+                self.section_mut(&name).insert(Member { key: key.into(), raw_key, json });
+            } else {
+                damaged = Err(Fault::Damaged);
+            }
+        }
+        match entries.fault() {
+            None => damaged,
+            Some(Fault::NotAnObject) if is_void(json.expose()) => Ok(()),
+            Some(Fault::NotAnObject) if is_json(&json) => {
+                self.set_whole(name, Blob::copy_of(json.expose()));
+                Ok(())
+            }
+            Some(_) => Err(Fault::Damaged),
+        }
+    }
+
+    fn section(&self, name: &str) -> Option<&Section> {
+        self.sections.iter().find(|section| &*section.name == name)
+    }
+
+    /// The entries of one of the five sections. A section that was not an object becomes one.
+    fn section_mut(&mut self, name: &Arc<str>) -> &mut Members {
+        let at = self.sections.iter().position(|section| section.name == *name).unwrap_or_else(|| {
+            self.sections.push(Section { name: Arc::clone(name), content: Content::Entries(Members::default()) });
+            self.sections.len() - 1
+        });
+        let content = &mut self.sections[at].content;
+        if let Content::Whole(_) = content {
+            *content = Content::Entries(Members::default());
+        }
+        match content {
+            Content::Entries(members) => members,
+            Content::Whole(_) => unreachable!("was made entries above"),
+        }
+    }
+
+    fn set_whole(&mut self, name: Arc<str>, json: Blob) {
+        match self.sections.iter_mut().find(|section| section.name == name) {
+            // A repeated section of the five: entries of the first stay, as long as there are some.
+            Some(Section { content: Content::Entries(members), .. }) if !members.by_key.is_empty() => {}
+            Some(section) => section.content = Content::Whole(json),
+            None => self.sections.push(Section { name, content: Content::Whole(json) }),
+        }
+    }
+
+    fn json(&self, id: &EntryId) -> Option<&Blob> {
+        match &self.section(id.section())?.content {
+            Content::Entries(members) => members.get(id.key()).map(|member| &member.json),
+            Content::Whole(json) => id.key().is_empty().then_some(json),
+        }
+    }
+}
+
+impl Entries for UnifiedDocument {
+    fn facts(&self, entry: &Entry) -> Option<Facts> {
+        self.facts_of(&entry.id).map(|facts| Facts {
+            same_content: self
+                .json(&entry.id)
+                .is_some_and(|json| crate::json::same_entity(json.expose(), entry.json.expose())),
+            ..facts
+        })
+    }
+
+    fn facts_of(&self, id: &EntryId) -> Option<Facts> {
+        let json = self.json(id)?;
+        let written_at = schema::facts(id.section(), json).written_at;
+        Some(Facts { written_at, version: crate::entry::Version::of_content(json), same_content: false })
+    }
+
+    fn holds_account(&self, home_account_id: &str, environments: &[Box<str>]) -> bool {
+        let Some(Section { content: Content::Entries(members), .. }) = self.section(section::ACCOUNT) else {
+            return false;
+        };
+        members.list.iter().flatten().any(|member| belongs(section::ACCOUNT, member, home_account_id, environments))
+    }
+
+    fn put(&mut self, entry: &Entry) {
+        self.insert(&entry.id, entry.json.clone());
+    }
+
+    fn remove(&mut self, id: &EntryId) {
+        let Some(at) = self.sections.iter().position(|section| &*section.name == id.section()) else { return };
+        match &mut self.sections[at].content {
+            Content::Entries(members) => self.changed |= members.remove(id.key()),
+            Content::Whole(_) if id.key().is_empty() => {
+                self.sections.remove(at);
+                self.changed = true;
+            }
+            Content::Whole(_) => {}
+        }
+    }
+
+    fn remove_account(&mut self, home_account_id: &str, environments: &[Box<str>]) {
+        for Section { name, content } in &mut self.sections {
+            let (Content::Entries(members), true) = (content, &**name != section::APP_METADATA) else { continue };
+            self.changed |= members.remove_where(|member| belongs(name, member, home_account_id, environments));
+        }
+    }
+}
+
+impl Section {
+    fn size(&self) -> usize {
+        let content = match &self.content {
+            Content::Whole(json) => json.len(),
+            Content::Entries(members) => {
+                members.list.iter().flatten().map(|member| member.key.len() + member.json.len() + 8).sum()
+            }
+        };
+        self.name.len() + content + 8
+    }
+}
+
+impl Members {
+    fn get(&self, key: &str) -> Option<&Member> {
+        self.list[*self.by_key.get(key)?].as_ref()
+    }
+
+    /// Inserts or replaces; an entity that is `null` or `{}` only deletes.
+    fn insert(&mut self, mut member: Member) {
+        if is_void(member.json.expose()) {
+            self.remove(&member.key);
+            return;
+        }
+        match self.by_key.get(&member.key) {
+            Some(&at) => {
+                member.raw_key = self.list[at].take().and_then(|old| old.raw_key).or(member.raw_key);
+                self.list[at] = Some(member);
+            }
+            None => {
+                self.by_key.insert(Arc::clone(&member.key), self.list.len());
+                self.list.push(Some(member));
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &str) -> bool {
+        let Some(at) = self.by_key.remove(key) else { return false };
+        self.list[at] = None;
+        true
+    }
+
+    fn remove_where(&mut self, condition: impl Fn(&Member) -> bool) -> bool {
+        let before = self.by_key.len();
+        for place in &mut self.list {
+            if let Some(member) = place.take_if(|member| condition(member)) {
+                self.by_key.remove(&member.key);
+            }
+        }
+        self.by_key.len() != before
+    }
+
+    fn render(&self, out: &mut SecretBuffer) {
+        out.push(b"{");
+        for (n, member) in self.list.iter().flatten().enumerate() {
+            if n > 0 {
+                out.push(b",");
+            }
+            match &member.raw_key {
+                Some(raw) => out.push(raw.expose()),
+                None => push_text(out, &member.key),
+            }
+            out.push(b":");
+            out.push(member.json.expose());
+        }
+        out.push(b"}");
+    }
+}
+
+fn entry_of(id: EntryId, json: Blob) -> Entry {
+    let facts = schema::facts(id.section(), &json);
+    let account = match (facts.home_account_id, facts.environment) {
+        (Some(home_account_id), Some(environment)) if id.section() != section::APP_METADATA => {
+            Some(AccountRef { home_account_id, environment })
+        }
+        _ => None,
+    };
+    Entry { id, account, written_at: facts.written_at, expires_on: facts.expires_on, json }
+}
+
+fn belongs(section: &str, member: &Member, home_account_id: &str, environments: &[Box<str>]) -> bool {
+    let facts = schema::facts(section, &member.json);
+    facts.home_account_id.is_some_and(|have| &*have == home_account_id)
+        && facts.environment.is_some_and(|have| {
+            environments.iter().any(|environment| eq_ignore_case(host_of(environment), host_of(&have)))
+        })
+}
+
+/// `null`, `{}` or `[]`: nothing that could be lost.
+fn is_void(json: &[u8]) -> bool {
+    let mut rest = json.iter().filter(|byte| !byte.is_ascii_whitespace());
+    let text: [Option<u8>; 5] = std::array::from_fn(|_| rest.next().copied());
+    matches!(text, [Some(b'{'), Some(b'}'), None, ..] | [Some(b'['), Some(b']'), None, ..])
+        || text == [Some(b'n'), Some(b'u'), Some(b'l'), Some(b'l'), None]
+}
+
+fn without_bom(bytes: &Blob) -> Blob {
+    if bytes.expose().starts_with(b"\xEF\xBB\xBF") { bytes.slice(3..bytes.len()) } else { bytes.clone() }
+}
+
+fn push_text(out: &mut SecretBuffer, text: &str) {
+    // Writing a string into memory cannot fail.
+    let _ = serde_json::to_writer(out, text);
+}
+
+impl fmt::Debug for UnifiedDocument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for Section { name, content } in &self.sections {
+            match content {
+                Content::Entries(members) => map.entry(name, &format_args!("{} entries", members.by_key.len())),
+                Content::Whole(json) => map.entry(name, &format_args!("{} bytes", json.len())),
+            };
+        }
+        map.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

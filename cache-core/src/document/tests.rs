@@ -1,0 +1,109 @@
+use super::*;
+
+fn parse(text: &str) -> Result<UnifiedDocument> {
+    UnifiedDocument::parse(&Blob::copy_of(text.as_bytes()))
+}
+
+fn rendered(document: &UnifiedDocument) -> String {
+    String::from_utf8(document.render().expose().to_vec()).expect("UTF-8")
+}
+
+const EMPTY: &str = r#"{"AccessToken":{},"RefreshToken":{},"IdToken":{},"Account":{},"AppMetadata":{}}"#;
+
+#[test]
+fn nothing_is_an_empty_document() {
+    for text in ["", "{}", " \n", "\u{feff}", "\u{feff}{}", r#"{"AccessToken":null,"IdToken":[]}"#, "{ // empty\n}"] {
+        assert_eq!(rendered(&parse(text).expect(text)), EMPTY, "{text}");
+    }
+}
+
+#[test]
+fn unknown_data_is_carried_value_for_value() {
+    let text = r#"{"Foreign":{"deep":[1, {"x":null}]},"Scalar":1.50,"Null":null,"AccessToken":{"k":{"a":123456789012345678901234567890,"b":null}}}"#;
+    let out = rendered(&parse(text).expect("sound"));
+    for part in [
+        r#""Foreign":{"deep":[1, {"x":null}]}"#,
+        r#""Scalar":1.50"#,
+        r#""Null":null"#,
+        r#""k":{"a":123456789012345678901234567890,"b":null}"#,
+    ] {
+        assert!(out.contains(part), "{part} in {out}");
+    }
+}
+
+#[test]
+fn careless_writing_is_understood() {
+    let text = "{\"Account\":{\"a\":{\"x\":1,},\"a\":{\"x\":2,},},/* c, } */\"Account\":{\"b\":{\"y\":[1,]}},}";
+    let document = parse(text).expect("trailing commas, comments, repeated names");
+    assert_eq!(document.entry(&EntryId::new("Account", "a")).expect("a").json.expose(), br#"{"x":2,}"#);
+    assert!(document.entry(&EntryId::new("Account", "b")).is_some());
+}
+
+#[test]
+fn text_that_is_not_utf8_stays_in_its_entry() {
+    let bytes = b"{\"Account\":{\"bad\":{\"name\":\"\xff\xfe\"},\"k\xff\":{\"x\":1},\"good\":{\"y\":1}}}";
+    let document = UnifiedDocument::parse(&Blob::copy_of(bytes)).expect("isolated");
+    let out = document.render();
+    let holds = |part: &[u8]| out.expose().windows(part.len()).any(|window| window == part);
+    assert!(holds(b"\"bad\":{\"name\":\"\xff\xfe\"}"));
+    assert!(holds(b"\"k\xff\":{\"x\":1}"), "the key keeps its bytes");
+    assert!(document.entry(&EntryId::new("Account", "good")).is_some());
+}
+
+#[test]
+fn entities_that_break_other_readers_are_left_out() {
+    let document = parse(r#"{"IdToken":{"a":null,"b":{},"c":{ },"d":"text"}}"#).expect("sound");
+    assert_eq!(rendered(&document), EMPTY.replace(r#""IdToken":{}"#, r#""IdToken":{"d":"text"}"#));
+}
+
+#[test]
+fn what_is_not_a_document_is_corrupt() {
+    for text in ["null", "[]", "\"x\"", "x", "\0\0", r#"{"a":1"#, r#"{"a":1} x"#, r#"{"a" 1}"#, r#"{"a":tru}"#, "{,"] {
+        assert_eq!(parse(text).expect_err(text).kind(), ErrorKind::Corrupt, "{text}");
+    }
+}
+
+#[test]
+fn an_error_shows_no_content() {
+    let error = parse(r#"{"AccessToken":{"k":{"secret":"planted" "planted"}}}"#).expect_err("broken");
+    assert!(!format!("{error} {error:?}").contains("planted"));
+}
+
+#[test]
+fn every_complete_entry_before_a_tear_is_salvaged() {
+    let text = r#"{"Account":{"a":{"x":1},"b":{"x":2}},"Other":[1,2],"IdToken":{"c":{"x":"}"}}}"#;
+    let whole = parse(text).expect("sound");
+    for end in 1..text.len() {
+        let torn = UnifiedDocument::salvage(&Blob::copy_of(&text.as_bytes()[..end])).expect("begins as an object");
+        for entry in torn.clone().into_entries() {
+            assert_eq!(whole.entry(&entry.id).expect("no entry is made up").json, entry.json, "cut at {end}");
+        }
+        let expected = [(23, "a"), (35, "b")].iter().filter(|(complete, _)| end >= *complete).count();
+        let found = ["a", "b"].iter().filter(|key| torn.entry(&EntryId::new("Account", **key)).is_some()).count();
+        assert_eq!(found, expected, "cut at {end}");
+        assert!(torn.is_changed(), "cut at {end}");
+    }
+}
+
+#[test]
+fn data_after_the_end_is_cut_off() {
+    let bytes = format!("{}garbage", r#"{"Account":{"a":{"x":1}}}"#);
+    let document = UnifiedDocument::salvage(&Blob::copy_of(bytes.as_bytes())).expect("a leading object");
+    assert!(document.entry(&EntryId::new("Account", "a")).is_some());
+    assert!(UnifiedDocument::salvage(&Blob::copy_of(b"\0\0\0")).is_none());
+}
+
+#[test]
+fn a_section_that_is_no_object_becomes_one_when_it_must() {
+    let mut document = parse(r#"{"Account":[1,2]}"#).expect("sound");
+    assert!(rendered(&document).contains(r#""Account":[1,2]"#));
+    document.insert(&EntryId::new("Account", "a"), Blob::copy_of(br#"{"x":1}"#));
+    assert!(rendered(&document).contains(r#""Account":{"a":{"x":1}}"#));
+}
+
+#[test]
+fn deep_nesting_is_no_recursion() {
+    let deep = format!(r#"{{"Deep":{}1{},"Account":{{"a":{{"x":1}}}}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    let document = parse(&deep).expect("deep but sound");
+    assert!(document.entry(&EntryId::new("Account", "a")).is_some());
+}

@@ -1,0 +1,463 @@
+//! The reference store: entries in the memory of this process.
+
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sha2::{Digest as _, Sha256};
+
+use self::client::Sealed;
+use crate::changes::{Changes, Committed, Skip};
+use crate::document_store::{change_id, fenced};
+use crate::entry::{Entry, EntryId, Snapshot, Stored, Version};
+use crate::environment::host_of;
+use crate::error::Result;
+use crate::lease::ProcessLeases;
+use crate::merge::{Entries, Facts, merge};
+use crate::partition::PartitionKey;
+use crate::schema::section;
+use crate::store::{CacheStore, Lease};
+use crate::time::{Clock, SystemClock, UnixMillis};
+
+/// Keeps entries in the memory of this process: for programs that need no persistence, for tests, and as the measure of
+/// other stores.
+///
+/// Clones are handles on the same entries, as two processes have on one file. Everything ends with the last of them.
+/// Nothing is dropped because it has expired, and no size is limited.
+///
+/// ```
+/// use cache_core::{CacheStore, Change, Changes, Entry, EntryId, MemoryStore, PartitionKey, Blob};
+///
+/// # pollster::block_on(async {
+/// let store = MemoryStore::new();
+/// let entry = Entry {
+///     id: EntryId::new("RefreshToken", "uid.utid-login.windows.net-refreshtoken-client--"),
+///     account: None,
+///     written_at: None,
+///     expires_on: None,
+///     json: Blob::copy_of(br#"{"secret":"..."}"#),
+/// };
+/// store.commit(&PartitionKey::Shared, &Changes::new(vec![Change::put(entry.clone())])).await?;
+/// let found = store.get(&PartitionKey::Shared, &[entry.id.clone()]).await?;
+/// assert_eq!(found[0].as_ref().map(|stored| &stored.entry), Some(&entry));
+/// # Ok::<_, cache_core::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct MemoryStore(Arc<Shared>);
+
+struct Shared {
+    clock: Arc<dyn Clock>,
+    tags: Tags,
+    content: RwLock<Content>,
+    leases: ProcessLeases,
+}
+
+#[derive(Default)]
+struct Content {
+    partitions: BTreeMap<PartitionKey, Partition>,
+    /// The highest fence seen of each partition; outlives the partition, as the holder that it shuts out may.
+    fences: HashMap<PartitionKey, u64>,
+    /// Counts the changes of the whole store, so that a partition made anew never repeats a stamp.
+    generation: u64,
+}
+
+struct Partition {
+    rows: Rows,
+    generation: u64,
+}
+
+type Rows = BTreeMap<Tag, Row>;
+type Tag = Arc<[u8]>;
+
+/// An entry as the store side sees it. Merging reads this and nothing else.
+#[derive(Clone)]
+struct Row {
+    account: Option<Tag>,
+    is_account: bool,
+    written_at: Option<UnixMillis>,
+    version: Version,
+    entry: Sealed,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::with_clock(Arc::new(SystemClock))
+    }
+
+    /// The same with a clock of the caller's: merging takes no entry to be newer than it.
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        Self::with_tags(clock, Tags::Readable)
+    }
+
+    /// A store that merges by keyed hashes of ids, accounts and content, the time of writing, and whether an entry is
+    /// an `Account`: all that a store may see of protected entries which it merges itself, as Redis does. It keeps
+    /// every promise of the plain one but this: the same content in other words counts as other content.
+    ///
+    /// It shows that no merge rule needs plaintext. It protects nothing: the entries lie in memory beside the tags.
+    pub fn sealed(clock: Arc<dyn Clock>) -> Self {
+        Self::with_tags(clock, Tags::keyed())
+    }
+
+    fn with_tags(clock: Arc<dyn Clock>, tags: Tags) -> Self {
+        Self(Arc::new(Shared { clock, tags, content: RwLock::default(), leases: ProcessLeases::default() }))
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Content> {
+        // No code of a caller's runs between two steps of a change, so that a poisoned lock guards whole content.
+        self.0.content.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Content> {
+        self.0.content.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn present_stamp(&self, partition: &PartitionKey) -> Option<Version> {
+        self.read().partitions.get(partition).map(Partition::stamp)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("MemoryStore");
+        let content = match self.0.content.try_read() {
+            Ok(content) => content,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return shown.finish_non_exhaustive(),
+        };
+        let entries: usize = content.partitions.values().map(|partition| partition.rows.len()).sum();
+        shown
+            .field("partitions", &content.partitions.len())
+            .field("entries", &entries)
+            .field("sealed", &matches!(self.0.tags, Tags::Keyed(_)))
+            .finish()
+    }
+}
+
+#[async_trait]
+impl CacheStore for MemoryStore {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    async fn load(&self, partition: &PartitionKey) -> Result<Option<Snapshot>> {
+        let content = self.read();
+        Ok(content.partitions.get(partition).map(|partition| Snapshot {
+            entries: partition.rows.values().map(client::open).collect(),
+            unreadable: Vec::new(),
+            stamp: partition.stamp(),
+        }))
+    }
+
+    async fn get(&self, partition: &PartitionKey, ids: &[EntryId]) -> Result<Vec<Option<Stored>>> {
+        let content = self.read();
+        let Some(Partition { rows, .. }) = content.partitions.get(partition) else { return Ok(vec![None; ids.len()]) };
+        Ok(ids.iter().map(|id| rows.get(&*self.0.tags.id(id)).map(client::open)).collect())
+    }
+
+    async fn commit(&self, partition: &PartitionKey, changes: &Changes) -> Result<Committed> {
+        let mut content = self.write();
+        let before = content.partitions.get(partition).map(Partition::stamp);
+        if fenced(&mut content.fences, partition, changes.fence()) {
+            let skipped = changes.iter().map(|change| (change_id(change), Skip::Fenced)).collect();
+            return Ok(Committed { after: before.clone(), before, skipped, written: Vec::new() });
+        }
+        let nothing = Rows::new();
+        let rows = content.partitions.get(partition).map_or(&nothing, |partition| &partition.rows);
+        let mut journal = Journal { tags: &self.0.tags, rows, written: BTreeMap::new() };
+        let skipped = merge(&mut journal, changes, self.0.clock.now());
+        let rows = journal.into_changes();
+        content.apply(partition, rows);
+        let after = content.partitions.get(partition).map(Partition::stamp);
+        let written = changes.written(&skipped, |entry| self.0.tags.version(entry));
+        Ok(Committed { before, after, skipped, written })
+    }
+
+    async fn remove(&self, partition: &PartitionKey) -> Result<()> {
+        self.write().partitions.remove(partition);
+        Ok(())
+    }
+
+    async fn partitions(&self, after: Option<&PartitionKey>, limit: usize) -> Result<Vec<PartitionKey>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let content = self.read();
+        Ok(content.partitions.range((from, Bound::Unbounded)).take(limit).map(|(key, _)| key.clone()).collect())
+    }
+
+    async fn stamp(&self, partition: &PartitionKey) -> Result<Option<Version>> {
+        Ok(self.present_stamp(partition))
+    }
+
+    fn stamp_now(&self, partition: &PartitionKey) -> Option<Result<Option<Version>>> {
+        Some(Ok(self.present_stamp(partition)))
+    }
+
+    async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease> {
+        self.0.leases.take(self.name(), partition, name, wait).await
+    }
+}
+
+impl Content {
+    fn apply(&mut self, key: &PartitionKey, written: BTreeMap<Tag, Option<Row>>) {
+        if written.is_empty() {
+            return;
+        }
+        self.generation += 1;
+        let generation = self.generation;
+        let partition =
+            self.partitions.entry(key.clone()).or_insert_with(|| Partition { rows: Rows::new(), generation });
+        partition.generation = generation;
+        for (tag, row) in written {
+            match row {
+                Some(row) => partition.rows.insert(tag, row),
+                None => partition.rows.remove(&tag),
+            };
+        }
+        if partition.rows.is_empty() {
+            self.partitions.remove(key);
+        }
+    }
+}
+
+impl Partition {
+    fn stamp(&self) -> Version {
+        Version::new(&self.generation.to_le_bytes())
+    }
+}
+
+/// What a commit writes, on top of rows that stay as they are until the whole commit is decided. The entries that it is
+/// handed are the writer's own; of stored ones it sees rows.
+struct Journal<'a> {
+    tags: &'a Tags,
+    rows: &'a Rows,
+    written: BTreeMap<Tag, Option<Row>>,
+}
+
+impl Journal<'_> {
+    fn row(&self, tag: &[u8]) -> Option<&Row> {
+        match self.written.get(tag) {
+            Some(written) => written.as_ref(),
+            None => self.rows.get(tag),
+        }
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (&Tag, &Row)> {
+        let untouched = self.rows.iter().filter(|(tag, _)| !self.written.contains_key(*tag));
+        untouched.chain(self.written.iter().filter_map(|(tag, row)| Some((tag, row.as_ref()?))))
+    }
+
+    fn account_tags(&self, home_account_id: &str, environments: &[Box<str>]) -> Vec<Tag> {
+        environments.iter().map(|environment| self.tags.account(home_account_id, environment)).collect()
+    }
+
+    /// What differs from the rows underneath: an entry that came and went in one commit does not.
+    fn into_changes(mut self) -> BTreeMap<Tag, Option<Row>> {
+        self.written.retain(|tag, row| match (row, self.rows.get(tag)) {
+            (Some(new), Some(old)) => new.version != old.version,
+            (None, None) => false,
+            _ => true,
+        });
+        self.written
+    }
+}
+
+impl Entries for Journal<'_> {
+    fn facts(&self, entry: &Entry) -> Option<Facts> {
+        let row = self.row(&self.tags.id(&entry.id))?;
+        let same_content = row.version == self.tags.version(entry);
+        Some(Facts { written_at: row.written_at, version: row.version.clone(), same_content })
+    }
+
+    fn facts_of(&self, id: &EntryId) -> Option<Facts> {
+        let row = self.row(&self.tags.id(id))?;
+        Some(Facts { written_at: row.written_at, version: row.version.clone(), same_content: false })
+    }
+
+    fn holds_account(&self, home_account_id: &str, environments: &[Box<str>]) -> bool {
+        let tags = self.account_tags(home_account_id, environments);
+        self.rows().any(|(_, row)| row.is_account && row.account.as_ref().is_some_and(|tag| tags.contains(tag)))
+    }
+
+    fn put(&mut self, entry: &Entry) {
+        self.written.insert(self.tags.id(&entry.id), Some(client::seal(self.tags, entry)));
+    }
+
+    fn remove(&mut self, id: &EntryId) {
+        self.written.insert(self.tags.id(id), None);
+    }
+
+    fn remove_account(&mut self, home_account_id: &str, environments: &[Box<str>]) {
+        let tags = self.account_tags(home_account_id, environments);
+        let gone = |row: &Row| row.account.as_ref().is_some_and(|tag| tags.contains(tag));
+        let gone: Vec<Tag> = self.rows().filter(|(_, row)| gone(row)).map(|(tag, _)| Arc::clone(tag)).collect();
+        self.written.extend(gone.into_iter().map(|tag| (tag, None)));
+    }
+}
+
+/// How the store side names what it must compare. Equal things have equal tags, different things different ones.
+enum Tags {
+    /// The things themselves.
+    Readable,
+    /// SHA-256 over a key of this store's own and the things.
+    Keyed([u8; 32]),
+}
+
+impl Tags {
+    /// Tags under a new key. The key comes from the seeds of std's hash maps, which are random but not made for
+    /// secrecy: enough for a store that shows what rules may see, not for one that hides it.
+    fn keyed() -> Self {
+        let mut key = [0; 32];
+        for part in key.chunks_exact_mut(8) {
+            part.copy_from_slice(&RandomState::new().build_hasher().finish().to_le_bytes());
+        }
+        Self::Keyed(key)
+    }
+
+    fn id(&self, id: &EntryId) -> Tag {
+        self.tag(b"id", &[id.section().as_bytes(), id.key().as_bytes()])
+    }
+
+    /// Home account ids are compared exactly, hosts ignoring case and port.
+    fn account(&self, home_account_id: &str, environment: &str) -> Tag {
+        let host: String = host_of(environment).chars().flat_map(char::to_lowercase).collect();
+        self.tag(b"account", &[home_account_id.as_bytes(), host.as_bytes()])
+    }
+
+    fn version(&self, entry: &Entry) -> Version {
+        let id = &entry.id;
+        match self {
+            Self::Readable => Version::of_content(&entry.json),
+            Self::Keyed(_) => {
+                let parts = [id.section().as_bytes(), id.key().as_bytes(), entry.json.expose()];
+                Version::new(&self.tag(b"content", &parts))
+            }
+        }
+    }
+
+    /// Each part is preceded by its length, so that no two lists of parts run into the same bytes.
+    fn tag(&self, what: &[u8], parts: &[&[u8]]) -> Tag {
+        let parts = [what].into_iter().chain(parts.iter().copied());
+        let pieces = parts.map(|part| ((part.len() as u64).to_le_bytes(), part));
+        match self {
+            Self::Readable => {
+                let mut bytes = Vec::new();
+                for (length, part) in pieces {
+                    bytes.extend_from_slice(&length);
+                    bytes.extend_from_slice(part);
+                }
+                bytes.into()
+            }
+            Self::Keyed(key) => {
+                let mut hash = Sha256::new_with_prefix(key);
+                for (length, part) in pieces {
+                    hash.update(length);
+                    hash.update(part);
+                }
+                Tag::from(hash.finalize().as_slice())
+            }
+        }
+    }
+}
+
+/// The side that holds the key: it alone closes and opens entries.
+mod client {
+    use super::{Row, Tags, section};
+    use crate::entry::{Entry, Stored};
+
+    /// An entry that the store side cannot look into.
+    #[derive(Clone)]
+    pub(super) struct Sealed(Entry);
+
+    pub(super) fn seal(tags: &Tags, entry: &Entry) -> Row {
+        Row {
+            account: entry.account.as_ref().map(|account| tags.account(&account.home_account_id, &account.environment)),
+            is_account: entry.id.section() == section::ACCOUNT,
+            written_at: entry.written_at,
+            version: tags.version(entry),
+            entry: Sealed(entry.clone()),
+        }
+    }
+
+    pub(super) fn open(row: &Row) -> Stored {
+        Stored { entry: row.entry.0.clone(), version: row.version.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::changes::Change;
+    use crate::entry::AccountRef;
+    use crate::secret::Blob;
+
+    fn entry() -> Entry {
+        Entry {
+            id: EntryId::new(section::ACCOUNT, "planted-key"),
+            account: Some(AccountRef {
+                home_account_id: "planted-home".into(),
+                environment: "LOGIN.Contoso.example:443".into(),
+            }),
+            written_at: Some(UnixMillis(1_800_000_000_000)),
+            expires_on: None,
+            json: Blob::copy_of(br#"{"secret":"planted-secret"}"#),
+        }
+    }
+
+    fn filled(store: &MemoryStore) -> Changes {
+        let changes = Changes::new(vec![Change::put(entry())]);
+        pollster::block_on(store.commit(&PartitionKey::custom("planted-partition"), &changes)).expect("commit");
+        changes
+    }
+
+    #[test]
+    fn a_sealed_store_sees_tags_only() {
+        let store = MemoryStore::sealed(Arc::new(SystemClock));
+        filled(&store);
+        let content = store.read();
+        let rows = content.partitions.values().flat_map(|partition| &partition.rows);
+        let (mut seen, mut count) = (Vec::new(), 0);
+        for (tag, row) in rows {
+            seen.extend_from_slice(tag);
+            seen.extend_from_slice(row.account.as_deref().expect("the entry has an account"));
+            seen.extend_from_slice(row.version.as_bytes().expect("not the content itself"));
+            count += 1;
+        }
+        assert_eq!((count, seen.len()), (1, 3 * 32));
+    }
+
+    #[test]
+    fn tags_are_the_store_s_own() {
+        let (a, b) = (Tags::keyed(), Tags::keyed());
+        assert_ne!(a.id(&entry().id), b.id(&entry().id));
+        assert_ne!(a.account("ab", "c"), a.account("a", "bc"));
+        assert_eq!(a.account("ab", "Host:443"), a.account("ab", "host"));
+        assert_ne!(a.account("ab", "host"), a.account("AB", "host"));
+    }
+
+    #[test]
+    fn an_entry_that_comes_and_goes_in_one_commit_changes_nothing() {
+        let store = MemoryStore::new();
+        let changes = Changes::new(vec![Change::put(entry()), Change::remove(entry().id)]);
+        let done = pollster::block_on(store.commit(&PartitionKey::Shared, &changes)).expect("commit");
+        assert_eq!((done.before, done.after), (None, None));
+    }
+
+    #[test]
+    fn debug_counts() {
+        let store = MemoryStore::new();
+        filled(&store);
+        assert_eq!(format!("{store:?}"), "MemoryStore { partitions: 1, entries: 1, sealed: false }");
+    }
+}

@@ -1,0 +1,254 @@
+//! Access tokens of users and applications.
+
+use super::extended::ExtendedKey;
+use super::fields::{AdditionalFields, Components, Unfit, Writer, read};
+use super::{Entity, key_suffix, section};
+use crate::secret::{Blob, Secret};
+use crate::text::eq_ignore_case;
+use crate::time::{UnixMillis, UnixSeconds};
+
+/// An access token.
+///
+/// Make one with the fields that are known and `..AccessToken::default()` for the others; later versions may add
+/// fields. Times are seconds since 1970. Required for [`TokenCache::insert`](crate::TokenCache::insert):
+/// `environment`, `client_id`, `secret`, `target`, `expires_on`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccessToken {
+    /// The account's id over all tenants; `None` for an application's own token.
+    pub home_account_id: Option<Box<str>>,
+    /// The authority's host.
+    pub environment: Box<str>,
+    /// The client that the token was issued to.
+    pub client_id: Box<str>,
+    /// The tenant; empty with authorities that know none.
+    pub realm: Box<str>,
+    /// The scopes, separated by spaces, in the server's order and letter case.
+    pub target: Box<str>,
+    /// The token.
+    pub secret: Secret,
+    /// When the token was received.
+    pub cached_at: Option<UnixSeconds>,
+    /// When the token expires; `None`: not known, so taken for expired.
+    pub expires_on: Option<UnixSeconds>,
+    /// Until when the token serves during an outage of the identity provider.
+    pub extended_expires_on: Option<UnixSeconds>,
+    /// When to refresh ahead of expiry.
+    pub refresh_on: Option<UnixSeconds>,
+    /// The scheme: `None` means Bearer; else for example `pop`, `ssh-cert`.
+    pub token_type: Option<Box<str>>,
+    /// The id of the key that the token is bound to.
+    pub key_id: Option<Box<str>>,
+    /// The hash of the user assertion, or the session key of a long-running process, that the token was got on behalf
+    /// of. A session key is a capability, hence a secret.
+    pub assertion_hash: Option<Secret>,
+    /// Further components that the token was asked for with; such a token never answers a plain request.
+    pub extended: Option<ExtendedKey>,
+    /// The resource of a request by resource.
+    pub resource: Option<Box<str>>,
+    /// The server's `client_info`, base64url as received.
+    pub client_info: Option<Box<str>>,
+    /// Further fields of the response that the caller asked to keep (MSAL.NET).
+    pub persisted_cache_parameters: Components,
+    /// Fields that are not known here.
+    pub additional_fields: AdditionalFields,
+}
+
+impl AccessToken {
+    /// The scheme, `Bearer` where none is named.
+    pub fn scheme(&self) -> &str {
+        self.token_type.as_deref().unwrap_or(BEARER)
+    }
+
+    /// Whether the scheme is Bearer, ignoring case.
+    pub fn is_bearer(&self) -> bool {
+        eq_ignore_case(self.scheme(), BEARER)
+    }
+
+    /// The scopes in their order.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> + Clone {
+        crate::scopes::split(&self.target)
+    }
+
+    /// Whether the token is good for at least `margin_seconds` more, and was not received in the future (300 s of
+    /// clock difference let pass).
+    pub fn is_usable(&self, now: UnixSeconds, margin_seconds: i64) -> bool {
+        self.expires_on.is_some_and(|end| end >= now.plus(margin_seconds))
+            && self.cached_at.is_none_or(|received| received <= now.plus(CLOCK_DIFFERENCE))
+    }
+}
+
+pub(crate) const BEARER: &str = "Bearer";
+
+/// Seconds that another machine's clock may be ahead.
+const CLOCK_DIFFERENCE: i64 = 300;
+
+impl Entity for AccessToken {
+    const SECTION: &'static str = section::ACCESS_TOKEN;
+
+    fn read(key: &str, json: &Blob) -> Option<Self> {
+        let mut token = Self::default();
+        let mut key_id = [None, None, None];
+        let mut hash = [None, None];
+        let mut extended_hash = [None, None];
+        let (mut ext, mut components) = (None, None);
+        let mut ext_expires_on = None;
+        let mut credential_type = None;
+        read(json, |name, value| {
+            match &*name {
+                "home_account_id" => {
+                    token.home_account_id = value.some_text()?;
+                    if value.is_null() {
+                        // MSAL Python finds its app tokens by a null that is there.
+                        token.additional_fields.set(&name, value.raw());
+                    }
+                }
+                "environment" => token.environment = value.text()?.unwrap_or_default(),
+                "client_id" => token.client_id = value.text()?.unwrap_or_default(),
+                "realm" => token.realm = value.text()?.unwrap_or_default(),
+                "target" => token.target = value.text()?.unwrap_or_default(),
+                "secret" => token.secret = value.secret()?.ok_or(Unfit)?,
+                "credential_type" => credential_type = value.some_text()?,
+                "cached_at" => token.cached_at = value.seconds(),
+                "expires_on" => token.expires_on = value.seconds(),
+                "extended_expires_on" => token.extended_expires_on = value.seconds(),
+                "ext_expires_on" => ext_expires_on = value.seconds(),
+                "refresh_on" => token.refresh_on = value.seconds(),
+                "token_type" => token.token_type = value.some_text()?,
+                "key_id" => key_id[0] = value.some_text()?,
+                "kid" => key_id[1] = value.some_text()?,
+                "keyid" => key_id[2] = value.some_text()?,
+                "user_assertion_hash" => hash[0] = value.secret()?,
+                "userAssertionHash" => hash[1] = value.secret()?,
+                "ext_cache_key" => extended_hash[0] = value.some_text()?,
+                "ext_cache_key_hash" => extended_hash[1] = value.some_text()?,
+                "ext" => ext = value.map()?,
+                "additionalCacheKeyComponents" => components = value.map()?,
+                "resource" => token.resource = value.some_text()?,
+                "client_info" => token.client_info = value.some_text()?,
+                "persisted_cache_parameters" => token.persisted_cache_parameters = value.map()?.unwrap_or_default(),
+                _ => token.additional_fields.set(&name, value.raw()),
+            }
+            Ok(())
+        })
+        .ok()?;
+
+        token.extended_expires_on = token.extended_expires_on.filter(|time| time.0 != 0).or(ext_expires_on);
+        token.key_id = key_id.into_iter().flatten().next();
+        token.assertion_hash = hash.into_iter().flatten().next();
+        let extended_type = match credential_type.as_deref() {
+            None => false,
+            Some(kind) if [PLAIN, WITH_SCHEME].iter().any(|known| eq_ignore_case(kind, known)) => false,
+            Some(kind) if eq_ignore_case(kind, EXTENDED) => true,
+            // A kind of token that is not known here must not be handed out as an ordinary one.
+            Some(_) => return None,
+        };
+        let hash_only = |map: &Components| map.len() == 1 && map.contains_key("ext_cache_key");
+        token.extended = match (ext, components, extended_hash.into_iter().flatten().next()) {
+            (Some(ext), None, hash) if hash_only(&ext) => {
+                ext.get("ext_cache_key").map(|ext| ExtendedKey::of_hash(hash.as_deref().unwrap_or(ext)))
+            }
+            (Some(ext), Some(components), _) if hash_only(&ext) => Some(ExtendedKey::of(components)),
+            (Some(components), _, _) | (None, Some(components), _) => Some(ExtendedKey::of(components)),
+            (None, None, Some(hash)) => Some(ExtendedKey::of_hash(&hash)),
+            (None, None, None) if extended_type || key.to_lowercase().contains("-atext-") => {
+                Some(ExtendedKey::unknown())
+            }
+            (None, None, None) => None,
+        };
+        token.is_complete().then_some(token)
+    }
+
+    fn write(&self) -> Blob {
+        let mut out = Writer::new();
+        // MSAL Python writes and finds null, Node the empty text; what was null stays null.
+        if self.home_account_id.is_some() || self.additional_fields.raw("home_account_id").is_none() {
+            out.text("home_account_id", self.home_account_id.as_deref().unwrap_or_default());
+        }
+        out.text("environment", &self.environment);
+        out.text("credential_type", if self.is_bearer() { PLAIN } else { WITH_SCHEME });
+        out.text("client_id", &self.client_id);
+        out.text("secret", self.secret.expose());
+        out.text("realm", &self.realm);
+        out.text("target", &self.target);
+        out.seconds("cached_at", self.cached_at);
+        out.seconds("expires_on", self.expires_on);
+        out.seconds("extended_expires_on", self.extended_expires_on.or(self.expires_on));
+        out.seconds("refresh_on", self.refresh_on);
+        out.text("token_type", self.scheme());
+        if let (Some(key_id), false) = (&self.key_id, self.is_bearer()) {
+            for name in ["key_id", "kid", "keyid"] {
+                out.text(name, key_id);
+            }
+        }
+        out.optional(
+            "user_assertion_hash",
+            self.assertion_hash.as_ref().map(|hash| hash.expose().trim_end_matches('=')),
+        );
+        if let Some(extended) = &self.extended {
+            out.optional("ext_cache_key", Some(extended.hash()).filter(|hash| !hash.is_empty()));
+            out.map("additionalCacheKeyComponents", extended.components());
+            out.map("ext", extended.components());
+        }
+        out.optional("resource", self.resource.as_deref());
+        out.optional("client_info", self.client_info.as_deref());
+        out.map("persisted_cache_parameters", &self.persisted_cache_parameters);
+        out.finish(&self.additional_fields)
+    }
+
+    fn key(&self) -> String {
+        let home = self.home_account_id.as_deref().unwrap_or_default();
+        let scheme = if self.is_bearer() { None } else { Some(self.scheme()) };
+        let kind = match (&self.extended, scheme) {
+            (Some(_), _) => "atext",
+            (None, Some(_)) => "accesstoken_with_authscheme",
+            (None, None) => "accesstoken",
+        };
+        let mut key = [home, &self.environment, kind, &self.client_id, &self.realm, &self.target].join("-");
+        for part in [scheme, self.extended.as_ref().map(ExtendedKey::hash)].into_iter().flatten() {
+            key.push('-');
+            key.push_str(part);
+        }
+        let hash = self.assertion_hash.as_ref().map(|hash| hash.expose().trim_end_matches('='));
+        key_suffix(key.to_lowercase(), [capitals(home), self.key_id.as_deref(), hash])
+    }
+
+    fn is_complete(&self) -> bool {
+        !(self.environment.is_empty() || self.client_id.is_empty() || self.secret.is_empty())
+    }
+
+    fn inherit(&mut self, older: &Self) {
+        self.additional_fields.inherit(&older.additional_fields);
+        if self.persisted_cache_parameters.is_empty() {
+            self.persisted_cache_parameters.clone_from(&older.persisted_cache_parameters);
+        }
+        if self.client_info.is_none() {
+            self.client_info.clone_from(&older.client_info);
+        }
+    }
+
+    fn home_account_id(&self) -> Option<&str> {
+        self.home_account_id.as_deref()
+    }
+
+    fn environment(&self) -> &str {
+        &self.environment
+    }
+
+    fn environment_mut(&mut self) -> &mut Box<str> {
+        &mut self.environment
+    }
+
+    fn written_at(&self) -> Option<UnixMillis> {
+        self.cached_at.map(UnixSeconds::to_millis)
+    }
+}
+
+const PLAIN: &str = "AccessToken";
+const WITH_SCHEME: &str = "AccessToken_With_AuthScheme";
+/// `ATExt` in MSAL.NET, `AText` in MSAL Java.
+const EXTENDED: &str = "atext";
+
+/// The home account id where lower-casing the key would lose a difference.
+pub(super) fn capitals(home_account_id: &str) -> Option<&str> {
+    (home_account_id.to_lowercase() != home_account_id).then_some(home_account_id)
+}

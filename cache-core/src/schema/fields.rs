@@ -1,0 +1,315 @@
+//! Lenient reading of an entity's fields, and canonical writing of them.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::value::RawValue;
+
+use crate::json::{Members, text};
+use crate::secret::{Blob, Secret, SecretBuffer};
+use crate::time::{UnixMillis, UnixSeconds};
+
+/// Fields of an entity that its type does not name, as raw JSON: they survive every rewrite of the entity.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct AdditionalFields(Vec<(Box<str>, Blob)>);
+
+/// Texts by name, for the few fields that are objects.
+pub type Components = BTreeMap<Box<str>, Box<str>>;
+
+/// The reason why an entity stays unread: a field holds a value of a kind that has no meaning there.
+pub(crate) struct Unfit;
+
+/// A field's value while an entity is read.
+#[derive(Clone, Copy)]
+pub(crate) struct Value<'a> {
+    entity: &'a Blob,
+    raw: &'a RawValue,
+}
+
+/// Calls `field` for each member of the entity, in order. `Unfit` if the JSON is not an object.
+pub(crate) fn read<'a>(
+    entity: &'a Blob,
+    mut field: impl FnMut(Cow<'a, str>, Value<'a>) -> Result<(), Unfit>,
+) -> Result<(), Unfit> {
+    let Members(members) = serde_json::from_slice(entity.expose()).map_err(|_| Unfit)?;
+    members.into_iter().try_for_each(|(name, raw)| field(name, Value { entity, raw }))
+}
+
+impl Value<'_> {
+    /// Text, or a number as its text; `None` for null.
+    pub(crate) fn text(self) -> Result<Option<Box<str>>, Unfit> {
+        self.plain().map(|text| text.map(|text| text.into_owned().into()))
+    }
+
+    /// As [`text`](Self::text), with empty text like null.
+    pub(crate) fn some_text(self) -> Result<Option<Box<str>>, Unfit> {
+        Ok(self.text()?.filter(|text| !text.is_empty()))
+    }
+
+    /// A secret, sharing the entity's memory where it has no escapes; `None` for null and empty text.
+    pub(crate) fn secret(self) -> Result<Option<Secret>, Unfit> {
+        let raw = self.raw.get();
+        if raw == "null" || raw == "\"\"" {
+            return Ok(None);
+        }
+        if !raw.starts_with('"') {
+            return Err(Unfit);
+        }
+        match text(raw).ok_or(Unfit)? {
+            Cow::Owned(text) => Ok(Some(Secret::new(text))),
+            Cow::Borrowed(inner) => {
+                // The raw value lies within the entity's bytes, and so does the text between its quotes.
+                let start = inner.as_ptr().addr().checked_sub(self.entity.expose().as_ptr().addr()).ok_or(Unfit)?;
+                Secret::within(self.entity, start..start + inner.len()).map(Some).ok_or(Unfit)
+            }
+        }
+    }
+
+    /// Seconds since 1970 from text or a number, a fraction cut off; `None` for everything else.
+    pub(crate) fn seconds(self) -> Option<UnixSeconds> {
+        self.millis().map(UnixMillis::to_seconds)
+    }
+
+    /// Seconds since 1970 with up to three decimals, as Objective-C writes them; `None` for what is no number.
+    pub(crate) fn millis(self) -> Option<UnixMillis> {
+        let text = self.plain().ok()??;
+        let text = text.trim();
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let decimals = fraction.bytes().all(|byte| byte.is_ascii_digit());
+        let Some(seconds) = whole.parse::<i64>().ok().filter(|_| decimals) else {
+            // A number with an exponent, such as 1.8e9.
+            let number: f64 = text.parse().ok().filter(|number: &f64| number.abs() < 9.2e18)?;
+            return Some(UnixSeconds(number as i64).to_millis());
+        };
+        let millis = fraction.bytes().chain(*b"000").take(3).fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+        let millis = if whole.starts_with('-') { -millis } else { millis };
+        Some(UnixMillis(seconds.saturating_mul(1000).saturating_add(millis)))
+    }
+
+    /// An object of texts; `None` for null and for an empty one.
+    pub(crate) fn map(self) -> Result<Option<Components>, Unfit> {
+        if self.raw.get() == "null" {
+            return Ok(None);
+        }
+        let Members(members) = serde_json::from_str(self.raw.get()).map_err(|_| Unfit)?;
+        let map = members.into_iter().map(|(name, value)| {
+            let value = value.get();
+            let value = if value.starts_with('"') { text(value) } else { None };
+            Ok((name.into_owned().into(), value.ok_or(Unfit)?.into_owned().into()))
+        });
+        let map: Components = map.collect::<Result<_, Unfit>>()?;
+        Ok((!map.is_empty()).then_some(map))
+    }
+
+    /// An array of texts; `None` for null.
+    pub(crate) fn texts(self) -> Result<Option<Vec<Box<str>>>, Unfit> {
+        if self.raw.get() == "null" {
+            return Ok(None);
+        }
+        let list: Vec<&RawValue> = serde_json::from_str(self.raw.get()).map_err(|_| Unfit)?;
+        let texts = list.into_iter().map(|item| {
+            let item = item.get();
+            if item.starts_with('"') {
+                text(item).map(|text| text.into_owned().into()).ok_or(Unfit)
+            } else {
+                Err(Unfit)
+            }
+        });
+        texts.collect::<Result<_, _>>().map(Some)
+    }
+
+    /// The value as it stands.
+    pub(crate) fn raw(self) -> Blob {
+        Blob::copy_of(self.raw.get().as_bytes())
+    }
+
+    /// Whether the value is null.
+    pub(crate) fn is_null(self) -> bool {
+        self.raw.get() == "null"
+    }
+
+    fn plain(&self) -> Result<Option<Cow<'_, str>>, Unfit> {
+        let raw = self.raw.get();
+        match raw.as_bytes().first() {
+            Some(b'"') => text(raw).map(Some).ok_or(Unfit),
+            Some(b'-' | b'0'..=b'9') => Ok(Some(Cow::Borrowed(raw))),
+            Some(b'n') => Ok(None),
+            _ => Err(Unfit),
+        }
+    }
+}
+
+impl AdditionalFields {
+    /// The raw JSON of the field with this name.
+    pub fn raw(&self, name: &str) -> Option<&Blob> {
+        self.0.iter().find(|(have, _)| &**have == name).map(|(_, json)| json)
+    }
+
+    /// The names of the fields, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| &**name)
+    }
+
+    /// Sets a field to raw JSON, replacing one of the same name. The caller sees to it that `json` is JSON.
+    pub(crate) fn set(&mut self, name: &str, json: Blob) {
+        match self.0.iter_mut().find(|(have, _)| &**have == name) {
+            Some((_, old)) => *old = json,
+            None => self.0.push((name.into(), json)),
+        }
+    }
+
+    /// Takes over every field of `older` that is not here.
+    pub(crate) fn inherit(&mut self, older: &Self) {
+        for (name, json) in &older.0 {
+            if self.raw(name).is_none() {
+                self.0.push((name.clone(), json.clone()));
+            }
+        }
+    }
+}
+
+impl fmt::Debug for AdditionalFields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
+}
+
+/// Writes an entity: every value a string, absent values left out.
+pub(crate) struct Writer(SecretBuffer);
+
+impl Writer {
+    pub(crate) fn new() -> Self {
+        let mut buffer = SecretBuffer::with_capacity(1024);
+        buffer.push(b"{");
+        Self(buffer)
+    }
+
+    /// A field with its text, empty text included.
+    pub(crate) fn text(&mut self, name: &str, text: &str) {
+        self.name(name);
+        self.quoted(text);
+    }
+
+    /// A field that is left out when absent.
+    pub(crate) fn optional(&mut self, name: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.text(name, text);
+        }
+    }
+
+    /// A time in decimal seconds, within the years that every library can load.
+    pub(crate) fn seconds(&mut self, name: &str, time: Option<UnixSeconds>) {
+        if let Some(time) = time {
+            self.text(name, &time.portable().to_string());
+        }
+    }
+
+    /// An object of texts; left out when empty.
+    pub(crate) fn map(&mut self, name: &str, map: &Components) {
+        if map.is_empty() {
+            return;
+        }
+        self.name(name);
+        for (n, (key, value)) in map.iter().enumerate() {
+            self.0.push(if n == 0 { b"{" } else { b"," });
+            self.quoted(key);
+            self.0.push(b":");
+            self.quoted(value);
+        }
+        self.0.push(b"}");
+    }
+
+    /// An array of texts; left out when empty.
+    pub(crate) fn texts(&mut self, name: &str, texts: &[Box<str>]) {
+        if texts.is_empty() {
+            return;
+        }
+        self.name(name);
+        for (n, text) in texts.iter().enumerate() {
+            self.0.push(if n == 0 { b"[" } else { b"," });
+            self.quoted(text);
+        }
+        self.0.push(b"]");
+    }
+
+    /// The entity with its unknown fields at the end.
+    pub(crate) fn finish(mut self, additional: &AdditionalFields) -> Blob {
+        for (name, json) in &additional.0 {
+            self.name(name);
+            self.0.push(json.expose());
+        }
+        self.0.push(b"}");
+        self.0.into_blob()
+    }
+
+    fn name(&mut self, name: &str) {
+        if self.0.len() > 1 {
+            self.0.push(b",");
+        }
+        self.quoted(name);
+        self.0.push(b":");
+    }
+
+    fn quoted(&mut self, text: &str) {
+        // Writing a string into memory cannot fail.
+        let _ = serde_json::to_writer(&mut self.0, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(json: &str) -> Option<i64> {
+        let entity = Blob::copy_of(format!(r#"{{"t":{json}}}"#).as_bytes());
+        let mut found = None;
+        assert!(
+            read(&entity, |_, value| {
+                found = value.millis().map(|time| time.0);
+                Ok(())
+            })
+            .is_ok()
+        );
+        found
+    }
+
+    #[test]
+    fn times_are_read_leniently() {
+        for (json, expected) in [
+            (r#""1800000000""#, Some(1_800_000_000_000)),
+            ("1800000000", Some(1_800_000_000_000)),
+            ("1800000000.9", Some(1_800_000_000_900)),
+            ("1.8e9", Some(1_800_000_000_000)),
+            (r#""1800000000.123""#, Some(1_800_000_000_123)),
+            (r#"" +1800000000 ""#, Some(1_800_000_000_000)),
+            (r#""-62135596800""#, Some(-62_135_596_800_000)),
+            (r#""9999999999999""#, Some(9_999_999_999_999_000)),
+            (r#""9223372036854775807""#, Some(i64::MAX)),
+            (r#""99999999999999999999999""#, None),
+            (r#""""#, None),
+            ("null", None),
+            ("true", None),
+            (r#""2027-01-15T08:00:00Z""#, None),
+            (r#""12.x""#, None),
+        ] {
+            assert_eq!(millis(json), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_secret_shares_the_entity() {
+        for (json, expected) in [(r#"{"secret":"planted"}"#, "planted"), (r#"{"secret":"pl\u0061nted"}"#, "planted")] {
+            let entity = Blob::copy_of(json.as_bytes());
+            let mut secret = None;
+            assert!(
+                read(&entity, |_, value| {
+                    secret = value.secret()?;
+                    Ok(())
+                })
+                .is_ok()
+            );
+            assert_eq!(secret.expect("a secret").expose(), expected);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The trait that every store implements, and its contract.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::changes::{Changes, Committed};
+use crate::entry::{EntryId, Snapshot, Stored, Version};
+use crate::error::Result;
+use crate::partition::PartitionKey;
+
+/// Keeps the entries of partitions. Object-safe: share it as `Arc<dyn CacheStore>`.
+///
+/// The contract, proven for every store by the conformance suite in `cache-testkit`:
+///
+/// - **A commit is atomic and durable**: all of its changes are stored when it returns, or none. Killing the process,
+///   cancelling the future or losing power at any moment leaves the content of before or of after.
+/// - **Changes merge** by the rules in [`merge`](crate::merge): commits of any number of threads, processes and nodes
+///   apply one after the other; none is lost.
+/// - **Nothing else is touched**: entries that a commit does not name, unknown sections and unreadable entries stay
+///   as they are, value for value.
+/// - **A miss is `None`; an outage is an error**. A store that cannot be read never answers that it is empty.
+/// - Error kinds: `Unavailable` (cannot be reached), `Busy` (another writer held the lock for too long), `Denied`,
+///   `Corrupt`, `Undecryptable`, `KeyUnavailable`, `Unsupported`, `TooLarge`, `InvalidInput` (a partition that this
+///   store cannot hold).
+///
+/// To plug in a place that holds one blob per partition, implement [`DocumentStore`](crate::DocumentStore) instead.
+#[async_trait]
+pub trait CacheStore: fmt::Debug + Send + Sync + 'static {
+    /// The store's kind for errors, spans and the command line, for example `file`.
+    fn name(&self) -> &'static str;
+
+    /// Every entry of the partition at one moment; `None` if it holds nothing.
+    async fn load(&self, partition: &PartitionKey) -> Result<Option<Snapshot>>;
+
+    /// The entries with these ids, in the order asked; `None` for each that is not there. Stores that can read single
+    /// entries read no others.
+    async fn get(&self, partition: &PartitionKey, ids: &[EntryId]) -> Result<Vec<Option<Stored>>>;
+
+    /// Merges `changes` into the partition: all or nothing, durable when it returns.
+    async fn commit(&self, partition: &PartitionKey, changes: &Changes) -> Result<Committed>;
+
+    /// Deletes the whole partition. Deleting what is not there is no error.
+    async fn remove(&self, partition: &PartitionKey) -> Result<()>;
+
+    /// At most `limit` partitions that hold something, in the store's own order, those after `after`. An empty answer
+    /// ends the list. Reads no secrets.
+    async fn partitions(&self, after: Option<&PartitionKey>, limit: usize) -> Result<Vec<PartitionKey>>;
+
+    /// The partition's stamp, which changes with every change and never repeats; `None` if it holds nothing.
+    async fn stamp(&self, partition: &PartitionKey) -> Result<Option<Version>>;
+
+    /// The stamp without a future, for stores that read it cheaply and locally (one stat, one pragma); `None`: ask
+    /// [`stamp`](Self::stamp).
+    fn stamp_now(&self, partition: &PartitionKey) -> Option<Result<Option<Version>>> {
+        let _ = partition;
+        None
+    }
+
+    /// The right to refresh `name` in this partition, held against all tasks, processes and nodes that share the
+    /// store. Freed by [release](LeaseHandle::release), drop, the death of the process, or expiry.
+    /// Not had within `wait`: `Busy`, naming holder and age where they are known.
+    async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease>;
+}
+
+/// A lease that is held; dropping it releases it as well as a drop can.
+pub type Lease = Box<dyn LeaseHandle>;
+
+/// The holder's side of a lease.
+#[async_trait]
+pub trait LeaseHandle: fmt::Debug + Send + Sync {
+    /// Rises with every lease of this name; [`Changes::with_fence`] carries it so that a holder whose lease has
+    /// passed to another cannot write any more. Zero where death alone frees the lease, which then cannot pass.
+    fn fence(&self) -> u64;
+
+    /// How long the lease holds without a renewal; `None`: until it is released or the process dies.
+    fn remaining(&self) -> Option<Duration>;
+
+    /// Extends the lease to its full length. An error means that it may have passed to another: send nothing.
+    async fn renew(&mut self) -> Result<()>;
+
+    /// Gives the lease back and waits until that is done.
+    async fn release(self: Box<Self>) -> Result<()>;
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<S: CacheStore + ?Sized> CacheStore for Arc<S> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    async fn load(&self, partition: &PartitionKey) -> Result<Option<Snapshot>> {
+        (**self).load(partition).await
+    }
+
+    async fn get(&self, partition: &PartitionKey, ids: &[EntryId]) -> Result<Vec<Option<Stored>>> {
+        (**self).get(partition, ids).await
+    }
+
+    async fn commit(&self, partition: &PartitionKey, changes: &Changes) -> Result<Committed> {
+        (**self).commit(partition, changes).await
+    }
+
+    async fn remove(&self, partition: &PartitionKey) -> Result<()> {
+        (**self).remove(partition).await
+    }
+
+    async fn partitions(&self, after: Option<&PartitionKey>, limit: usize) -> Result<Vec<PartitionKey>> {
+        (**self).partitions(after, limit).await
+    }
+
+    async fn stamp(&self, partition: &PartitionKey) -> Result<Option<Version>> {
+        (**self).stamp(partition).await
+    }
+
+    fn stamp_now(&self, partition: &PartitionKey) -> Option<Result<Option<Version>>> {
+        (**self).stamp_now(partition)
+    }
+
+    async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease> {
+        (**self).lease(partition, name, wait).await
+    }
+}

@@ -1,0 +1,457 @@
+//! Writes: what a token response puts and evicts, what a removal takes along.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::TokenCache;
+use super::index::with_scope;
+use super::journal::Journal;
+use super::lookup::{owner, same_hash};
+use super::table::{Hashed, Row, Table};
+use crate::changes::{Change, Guard};
+use crate::entry::{AccountRef, Entry, EntryId, Stored, Version};
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::{AccessToken, Account, AppMetadata, Entity, ExtendedKey, IdToken, RefreshToken};
+use crate::scopes;
+use crate::text::eq_ignore_case;
+use crate::time::{UnixMillis, UnixSeconds};
+
+/// The entities that one response of the identity provider brings.
+#[derive(Debug, Clone, Default)]
+pub struct TokenResponse {
+    /// The access token.
+    pub access_token: Option<AccessToken>,
+    /// The refresh token.
+    pub refresh_token: Option<RefreshToken>,
+    /// The ID token.
+    pub id_token: Option<IdToken>,
+    /// The account, from the ID token's claims and `client_info`.
+    pub account: Option<Account>,
+    /// What the response says of the application; written for every response, with no family if it names none.
+    pub app_metadata: Option<AppMetadata>,
+}
+
+impl TokenCache {
+    /// Puts an entity.
+    ///
+    /// - An entity of the same meaning that is there already is updated in place, under its own key text and host, and
+    ///   its unknown fields stay; twins of it under other key texts are removed.
+    /// - A new access token evicts those of the same identity whose scopes intersect, the OpenID scopes aside.
+    /// - A new entry is written under the host that the account's other entries stand under, else the cloud's preferred
+    ///   one, with the canonical key.
+    /// - The put is guarded by the account, if the store held that account: should it be removed meanwhile by another
+    ///   process, the put does not bring it back. For the response of a sign-in, use [`sign_in`](Self::sign_in).
+    ///
+    /// `InvalidInput`: a required field is empty, or an ID token is not a JWT; nothing is changed then.
+    pub fn insert<E: Insertable>(&mut self, entity: E) -> Result<()> {
+        entity.insert_into(self, true)
+    }
+
+    /// Puts what the response of an interactive sign-in brought, whatever happened to the account meanwhile: a sign-in
+    /// stands after a sign-out. Otherwise as [`insert`](Self::insert).
+    pub fn sign_in(&mut self, response: TokenResponse) -> Result<()> {
+        self.put_response(response, false)
+    }
+
+    /// Puts what the response to a refresh or any other silent request brought: each entity as
+    /// [`insert`](Self::insert) does.
+    pub fn insert_response(&mut self, response: TokenResponse) -> Result<()> {
+        self.put_response(response, true)
+    }
+
+    /// Puts an entry as it is: for imports. An entry of the same meaning is not looked for; one under the same id is
+    /// replaced.
+    pub fn insert_entry(&mut self, entry: Entry) {
+        let version = self.remove_row(&entry.id).and_then(|(_, version)| version);
+        self.note_put(entry.clone(), version.clone(), None);
+        self.load(entry, version);
+    }
+
+    /// Removes the account from its cloud, whatever client and host alias its entries are of: access tokens, refresh
+    /// tokens, families' included, ID tokens, accounts. App metadata stays. Answers whether anything was there.
+    ///
+    /// In a store this takes along what other processes have written for the account by then.
+    pub fn remove_account(&mut self, home_account_id: &str, environment: &str) -> bool {
+        let environments = self.environments.aliases(environment);
+        let ids: Vec<EntryId> = self
+            .entries()
+            .filter(|entry| {
+                entry.account.as_ref().is_some_and(|account| {
+                    *account.home_account_id == *home_account_id
+                        && self.environments.same(&account.environment, environment)
+                })
+            })
+            .map(|entry| entry.id)
+            .collect();
+        for id in &ids {
+            self.remove_row(id);
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.remove_account(home_account_id, environments);
+        }
+        !ids.is_empty()
+    }
+
+    /// Removes one entry; answers whether it was there.
+    ///
+    /// In a store it is removed only if nobody has changed it meanwhile.
+    pub fn remove(&mut self, id: &EntryId) -> bool {
+        let Some((entry, version)) = self.remove_row(id) else { return false };
+        if let Some(journal) = &mut self.journal {
+            journal.remove(entry, version);
+        }
+        true
+    }
+
+    /// Removes the access tokens that have expired at `now`, those that still serve during outages excepted; answers how
+    /// many.
+    pub fn remove_expired(&mut self, now: UnixSeconds) -> usize {
+        self.remove_access_tokens(|token| token.expires_on.max(token.extended_expires_on).is_none_or(|end| end < now))
+    }
+
+    /// Removes every token and the metadata of a client; accounts stay. Answers how many entries.
+    pub fn remove_client(&mut self, client_id: &str) -> usize {
+        let of = |client: &str| eq_ignore_case(client, client_id);
+        let mut ids: Vec<EntryId> = Vec::new();
+        ids.extend(self.access_tokens.iter().filter(|row| of(&row.entity.client_id)).map(Row::id));
+        ids.extend(self.refresh_tokens.iter().filter(|row| of(&row.entity.client_id)).map(Row::id));
+        ids.extend(self.id_tokens.iter().filter(|row| of(&row.entity.client_id)).map(Row::id));
+        ids.extend(self.app_metadata.iter().filter(|row| of(&row.entity.client_id)).map(Row::id));
+        ids.iter().filter(|id| self.remove(id)).count()
+    }
+
+    /// Removes expired extended access tokens. MSAL Node adds a twin beside such an entry and then fails on both, so
+    /// they go with every write.
+    fn remove_expired_extended(&mut self, now: UnixSeconds) {
+        if self.extended > 0 {
+            self.remove_access_tokens(|token| token.extended.is_some() && token.expires_on.is_none_or(|end| end < now));
+        }
+    }
+
+    /// What was changed since the cache was loaded from a store, made ready for it. From here on changes are remembered
+    /// anew.
+    pub(crate) fn take_changes(&mut self, now: UnixMillis) -> Vec<Change> {
+        if self.journal.as_ref().is_none_or(Journal::is_empty) {
+            return Vec::new();
+        }
+        self.remove_expired_extended(now.to_seconds());
+        self.stamp_refresh_tokens(now);
+        self.journal.replace(Journal::default()).map_or_else(Vec::new, Journal::into_changes)
+    }
+
+    /// Takes over the versions that the store gave to what was put.
+    pub(crate) fn adopt(&mut self, written: Vec<(EntryId, Version)>) {
+        for (id, version) in written {
+            if let Some(held) = self.version_mut(&id) {
+                *held = Some(version);
+            } else if let Some(stored) = self.foreign.get_mut(&id) {
+                stored.version = version;
+            }
+        }
+    }
+
+    /// Gives every refresh token that was put without a time the present one: of two refreshes the newer must win.
+    fn stamp_refresh_tokens(&mut self, now: UnixMillis) {
+        let puts: Vec<EntryId> = self.journal.iter().flat_map(Journal::puts).cloned().collect();
+        for id in puts.iter().filter(|id| id.section() == RefreshToken::SECTION) {
+            let Some(row) = self.refresh_tokens.by_key(id.key()) else { continue };
+            if row.entity.last_modification_time.is_some() {
+                continue;
+            }
+            let token = RefreshToken { last_modification_time: Some(now), ..(*row.entity).clone() };
+            let row = Row::written(Arc::clone(&row.key), token, row.version.clone());
+            // The guard that the first put noted stays.
+            self.note_put(row.entry(), row.version.clone(), None);
+            self.refresh_tokens.put(&self.hashing, row);
+        }
+    }
+
+    fn remove_access_tokens(&mut self, condition: impl Fn(&AccessToken) -> bool) -> usize {
+        let ids: Vec<EntryId> = self.access_tokens.iter().filter(|row| condition(&row.entity)).map(Row::id).collect();
+        ids.iter().filter(|id| self.remove(id)).count()
+    }
+
+    fn put_response(&mut self, response: TokenResponse, guarded: bool) -> Result<()> {
+        // The checks come first, so that a response is put whole or not at all.
+        let TokenResponse { access_token, refresh_token, id_token, account, app_metadata } = response;
+        access_token.iter().try_for_each(check)?;
+        refresh_token.iter().try_for_each(check)?;
+        id_token.iter().try_for_each(check)?;
+        account.iter().try_for_each(check)?;
+        app_metadata.iter().try_for_each(check)?;
+        // The account first: the others go under the host that it stands under.
+        account.map_or(Ok(()), |account| account.insert_into(self, guarded))?;
+        id_token.map_or(Ok(()), |token| token.insert_into(self, guarded))?;
+        refresh_token.map_or(Ok(()), |token| token.insert_into(self, guarded))?;
+        access_token.map_or(Ok(()), |token| token.insert_into(self, guarded))?;
+        app_metadata.map_or(Ok(()), |metadata| metadata.insert_into(self, guarded))
+    }
+
+    /// The guard of a put for this account: what of it the store held when the cache was loaded.
+    pub(super) fn guard(&self, account: Option<&AccountRef>) -> Option<Guard> {
+        let AccountRef { home_account_id, environment } = account?;
+        let in_cloud = |environment_: &str| self.environments.same(environment_, environment);
+        let held = self.accounts.under(self.hashing.pair(home_account_id, "")).any(|row| {
+            row.version.is_some()
+                && *row.entity.home_account_id == **home_account_id
+                && in_cloud(&row.entity.environment)
+        });
+        if held {
+            let environments = self.environments.aliases(environment);
+            return Some(Guard::Account { home_account_id: Arc::clone(home_account_id), environments });
+        }
+        let mut refresh_tokens = self.refresh_tokens.iter().filter(|row| {
+            row.version.is_some()
+                && *row.entity.home_account_id == **home_account_id
+                && in_cloud(&row.entity.environment)
+        });
+        refresh_tokens.next().map(|row| Guard::Entry(row.id()))
+    }
+
+    fn version_mut(&mut self, id: &EntryId) -> Option<&mut Option<Version>> {
+        match id.section() {
+            AccessToken::SECTION => self.access_tokens.version_mut(id.key()),
+            RefreshToken::SECTION => self.refresh_tokens.version_mut(id.key()),
+            IdToken::SECTION => self.id_tokens.version_mut(id.key()),
+            Account::SECTION => self.accounts.version_mut(id.key()),
+            AppMetadata::SECTION => self.app_metadata.version_mut(id.key()),
+            _ => None,
+        }
+    }
+
+    fn note_put(&mut self, entry: Entry, replaces: Option<Version>, guard: Option<Guard>) {
+        if let Some(journal) = &mut self.journal {
+            journal.put(entry, replaces, guard);
+        }
+    }
+
+    /// Takes an entry out without noting it; what the store held of it is answered.
+    fn remove_row(&mut self, id: &EntryId) -> Option<(EntryId, Option<Version>)> {
+        fn take<E: Hashed>(table: &mut Table<E>, hashing: &super::Hashing, id: &EntryId) -> Option<Row<E>> {
+            (E::SECTION == id.section()).then(|| table.remove(hashing, id.key())).flatten()
+        }
+        let hashing = self.hashing.clone();
+        let version = if let Some(row) = take(&mut self.access_tokens, &hashing, id) {
+            self.extended -= usize::from(row.entity.extended.is_some());
+            row.version
+        } else if let Some(row) = take(&mut self.refresh_tokens, &hashing, id) {
+            row.version
+        } else if let Some(row) = take(&mut self.id_tokens, &hashing, id) {
+            row.version
+        } else if let Some(row) = take(&mut self.accounts, &hashing, id) {
+            row.version
+        } else if let Some(row) = take(&mut self.app_metadata, &hashing, id) {
+            row.version
+        } else {
+            let Stored { version, .. } = self.foreign.remove(id)?;
+            Some(version)
+        };
+        Some((id.clone(), version))
+    }
+
+    /// The host that a new entry of this account goes under: where its other entries stand, else the preferred one.
+    fn host_for(&self, home_account_id: Option<&str>, environment: &str) -> Box<str> {
+        let stands = home_account_id.and_then(|id| {
+            let accounts = self.accounts.under(self.hashing.pair(id, ""));
+            let known = accounts.filter(|row| *row.entity.home_account_id == *id).map(|row| &row.entity.environment);
+            known.into_iter().find(|known| self.environments.same(known, environment))
+        });
+        match stands {
+            Some(known) => crate::environment::host_of(known).into(),
+            None => self.environments.preferred(environment).into(),
+        }
+    }
+}
+
+/// An entity that [`TokenCache::insert`] takes. Implemented by the five entity types.
+pub trait Insertable: Entity {
+    #[doc(hidden)]
+    fn insert_into(self, cache: &mut TokenCache, guarded: bool) -> Result<()>;
+}
+
+/// What the five insertions differ in.
+pub(super) trait Kept: Hashed {
+    /// The rows of this meaning, and those that this entity evicts when it is put.
+    fn rivals(&self, cache: &TokenCache) -> Rivals<Self>;
+}
+
+/// Rows that a new entity meets.
+pub(super) struct Rivals<E> {
+    /// Of the same meaning, the best first.
+    pub(super) twins: Vec<Row<E>>,
+    /// Of other meaning, but they must go.
+    pub(super) evicted: Vec<Row<E>>,
+}
+
+impl<E: Kept> Insertable for E {
+    fn insert_into(mut self, cache: &mut TokenCache, guarded: bool) -> Result<()> {
+        check(&self)?;
+        let Rivals { mut twins, evicted } = self.rivals(cache);
+        let rest = twins.split_off(twins.len().min(1));
+        let (key, version) = match twins.pop() {
+            Some(twin) => {
+                self.environment_mut().clone_from(&Box::from(twin.entity.environment()));
+                self.inherit(&twin.entity);
+                (twin.key, twin.version)
+            }
+            None => {
+                *self.environment_mut() = cache.host_for(self.home_account_id(), self.environment());
+                (Arc::from(self.key()), None)
+            }
+        };
+        // Twins and evicted entries go only in the version that was seen: another process may have renewed them.
+        for row in rest.into_iter().chain(evicted) {
+            cache.remove(&row.id());
+        }
+        let guard = if guarded {
+            let account = self
+                .home_account_id()
+                .map(|id| AccountRef { home_account_id: id.into(), environment: self.environment().into() });
+            cache.guard(account.as_ref())
+        } else {
+            None
+        };
+        // An entity that could not be classified may stand under this very key; it is replaced.
+        let id = EntryId::new(E::SECTION, Arc::clone(&key));
+        let version = cache.remove_row(&id).map_or(version, |(_, version)| version);
+        let row = Row::written(key, self, version.clone());
+        cache.note_put(row.entry(), version, guard);
+        cache.load(row.entry(), row.version);
+        Ok(())
+    }
+}
+
+fn check<E: Entity>(entity: &E) -> Result<()> {
+    if entity.is_complete() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::InvalidInput,
+        format!("this {} lacks a required field; see the documentation of its type", E::SECTION),
+    ))
+}
+
+impl Kept for AccessToken {
+    fn rivals(&self, cache: &TokenCache) -> Rivals<Self> {
+        let token = cache.hashing.token(owner(self), &self.client_id, &self.realm);
+        let mut seen = HashSet::new();
+        let (mut twins, mut evicted) = (Vec::new(), Vec::new());
+        for scope in scopes::significant(self.scopes()) {
+            for row in cache.access_tokens.under(with_scope(&token, scope)) {
+                if !self.rivals_with(&row.entity, cache) || !seen.insert(Arc::clone(&row.key)) {
+                    continue;
+                }
+                let twin = scopes::same_set(&self.target, &row.entity.target);
+                if twin { &mut twins } else { &mut evicted }.push(row.clone());
+            }
+        }
+        twins.sort_by(|a, b| cache.rank_rows(b, a));
+        Rivals { twins, evicted }
+    }
+}
+
+impl AccessToken {
+    /// Whether a new token takes this one's place: same identity, and scopes that intersect.
+    fn rivals_with(&self, other: &Self, cache: &TokenCache) -> bool {
+        let same_owner = match (&self.assertion_hash, &other.assertion_hash) {
+            (Some(mine), Some(theirs)) => same_hash(mine.expose(), theirs.expose()),
+            (None, None) => true,
+            _ => false,
+        };
+        let same_extended = match (&self.extended, &other.extended) {
+            (Some(mine), Some(theirs)) => theirs.matches(mine),
+            (None, None) => true,
+            _ => false,
+        };
+        same_owner
+            && same_extended
+            && self.home_account_id == other.home_account_id
+            && eq_ignore_case(&self.client_id, &other.client_id)
+            && eq_ignore_case(&self.realm, &other.realm)
+            && eq_ignore_case(self.scheme(), other.scheme())
+            && self.key_id == other.key_id
+            && self.resource == other.resource
+            && cache.environments.same(&self.environment, &other.environment)
+            && scopes::intersect(&self.target, &other.target)
+    }
+}
+
+impl Kept for RefreshToken {
+    /// A new refresh token supersedes every other one of the user for the client, and for the family if it is of one.
+    fn rivals(&self, cache: &TokenCache) -> Rivals<Self> {
+        let owner = self.assertion_hash.as_ref().map_or(&*self.home_account_id, crate::secret::Secret::expose);
+        let name = self.family_id.as_deref().unwrap_or(&self.client_id);
+        let rows = cache.refresh_tokens.under(cache.hashing.pair(owner, name));
+        let mut twins: Vec<_> = rows.filter(|row| self.supersedes(&row.entity, cache)).cloned().collect();
+        twins.sort_by(|a, b| cache.rank_rows(b, a));
+        Rivals { twins, evicted: Vec::new() }
+    }
+}
+
+impl RefreshToken {
+    fn supersedes(&self, other: &Self, cache: &TokenCache) -> bool {
+        let same_owner = match (&self.assertion_hash, &other.assertion_hash) {
+            (Some(mine), Some(theirs)) => same_hash(mine.expose(), theirs.expose()),
+            (None, None) => true,
+            _ => false,
+        };
+        let same_division = match (&self.extended, &other.extended) {
+            (Some(mine), Some(theirs)) => ExtendedKey::matches(mine, theirs),
+            (None, None) => true,
+            _ => false,
+        };
+        let same_holder = match (&self.family_id, &other.family_id) {
+            (Some(mine), Some(theirs)) => mine == theirs,
+            (None, None) => eq_ignore_case(&self.client_id, &other.client_id),
+            _ => false,
+        };
+        same_owner
+            && same_division
+            && same_holder
+            && self.home_account_id == other.home_account_id
+            && cache.environments.same(&self.environment, &other.environment)
+    }
+}
+
+impl Kept for IdToken {
+    fn rivals(&self, cache: &TokenCache) -> Rivals<Self> {
+        let rows = cache.id_tokens.under(cache.hashing.pair(&self.home_account_id, &self.client_id));
+        ranked(cache, rows, |other| {
+            self.home_account_id == other.home_account_id
+                && eq_ignore_case(&self.client_id, &other.client_id)
+                && eq_ignore_case(&self.realm, &other.realm)
+                && cache.environments.same(&self.environment, &other.environment)
+        })
+    }
+}
+
+impl Kept for Account {
+    fn rivals(&self, cache: &TokenCache) -> Rivals<Self> {
+        let rows = cache.accounts.under(cache.hashing.pair(&self.home_account_id, ""));
+        ranked(cache, rows, |other| {
+            self.home_account_id == other.home_account_id
+                && eq_ignore_case(&self.realm, &other.realm)
+                && cache.environments.same(&self.environment, &other.environment)
+        })
+    }
+}
+
+impl Kept for AppMetadata {
+    fn rivals(&self, cache: &TokenCache) -> Rivals<Self> {
+        let rows = cache.app_metadata.under(cache.hashing.pair("", &self.client_id));
+        ranked(cache, rows, |other| {
+            eq_ignore_case(&self.client_id, &other.client_id)
+                && cache.environments.same(&self.environment, &other.environment)
+        })
+    }
+}
+
+fn ranked<'c, E: Entity>(
+    cache: &TokenCache,
+    rows: impl Iterator<Item = &'c Row<E>>,
+    same: impl Fn(&E) -> bool,
+) -> Rivals<E> {
+    let mut twins: Vec<_> = rows.filter(|row| same(&row.entity)).cloned().collect();
+    twins.sort_by(|a, b| cache.rank_rows(b, a));
+    Rivals { twins, evicted: Vec::new() }
+}
