@@ -17,7 +17,7 @@ where
             // begun, and then nobody polls this future any more.
             Err(failed) => match failed.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => std::future::pending().await,
+                Err(_) => return std::future::pending().await,
             },
         }
     }

@@ -121,7 +121,7 @@ impl fmt::Debug for EntryId {
 pub struct AccountRef {
     /// The account's id over all tenants, compared exactly.
     pub home_account_id: Arc<str>,
-    /// The authority's host as the entry spells it.
+    /// The authority's host as the entry spells it; empty: the entry names none, and goes with its user in any cloud.
     pub environment: Arc<str>,
 }
 

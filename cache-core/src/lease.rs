@@ -58,20 +58,22 @@ impl ProcessLeases {
     }
 
     fn wait_for(&self, store: &'static str, key: &(PartitionKey, String), wait: Duration) -> Result<Lease> {
-        let deadline = Instant::now() + wait;
+        // A wait beyond what the clock can tell has no end.
+        let deadline = Instant::now().checked_add(wait);
         let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(lease) = self.insert(&mut held, key) {
                 return Ok(lease);
             }
-            let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
+            let left = deadline.map_or(wait, |deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
                 let age = held.get(key).map_or(0, |since| since.elapsed().as_millis());
                 return Err(Error::new(
                     ErrorKind::Busy,
                     format!("another task of this process has held the lease for {age} ms; try again later"),
                 )
                 .in_store(store));
-            };
+            }
             held = self.0.released.wait_timeout(held, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }

@@ -259,7 +259,9 @@ impl Journal<'_> {
     }
 
     fn account_tags(&self, home_account_id: &str, environments: &[Box<str>]) -> Vec<Tag> {
-        environments.iter().map(|environment| self.tags.account(home_account_id, environment)).collect()
+        // An entry that names no host goes with its user in any cloud.
+        let hosts = environments.iter().map(|environment| &**environment).chain([""]);
+        hosts.map(|host| self.tags.account(home_account_id, host)).collect()
     }
 
     /// What differs from the rows underneath: an entry that came and went in one commit does not.
@@ -452,6 +454,18 @@ mod tests {
         let changes = Changes::new(vec![Change::put(entry()), Change::remove(entry().id)]);
         let done = pollster::block_on(store.commit(&PartitionKey::Shared, &changes)).expect("commit");
         assert_eq!((done.before, done.after), (None, None));
+    }
+
+    #[test]
+    fn nothing_is_dropped_because_it_has_expired() {
+        let store = MemoryStore::new();
+        let expired = Entry { expires_on: Some(crate::time::UnixSeconds(0)), ..entry() };
+        let changes = Changes::new(vec![Change::put(expired)]);
+        for _ in 0..2 {
+            pollster::block_on(store.commit(&PartitionKey::Shared, &changes)).expect("commit");
+            let found = pollster::block_on(store.load(&PartitionKey::Shared)).expect("load").expect("not empty");
+            assert_eq!(found.entries.len(), 1);
+        }
     }
 
     #[test]

@@ -29,6 +29,15 @@ pub trait Protector: fmt::Debug + Send + Sync + 'static {
     /// Errors as `unprotect`, as far as the key is concerned.
     fn prepare(&self, protected: Option<&[u8]>) -> Result<()>;
 
+    /// Whether [`unprotect`](Self::unprotect) of these bytes is quick by now: whether it needs no key that is still to be
+    /// derived or fetched. Stores ask it under a lock, and call [`prepare`](Self::prepare) without the lock if it is not.
+    ///
+    /// Provided: `true`, right for protectors that have their keys at hand from the beginning.
+    fn is_prepared(&self, protected: &[u8]) -> bool {
+        let _ = protected;
+        true
+    }
+
     /// The protected form of `plaintext` for this context. Two calls give different bytes.
     fn protect(&self, plaintext: &[u8], context: &Context<'_>) -> Result<Vec<u8>>;
 
@@ -96,6 +105,10 @@ impl fmt::Debug for Context<'_> {
 impl<P: Protector + ?Sized> Protector for Arc<P> {
     fn prepare(&self, protected: Option<&[u8]>) -> Result<()> {
         (**self).prepare(protected)
+    }
+
+    fn is_prepared(&self, protected: &[u8]) -> bool {
+        (**self).is_prepared(protected)
     }
 
     fn protect(&self, plaintext: &[u8], context: &Context<'_>) -> Result<Vec<u8>> {

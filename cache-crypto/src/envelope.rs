@@ -118,6 +118,11 @@ impl Protector for Envelope {
         self.keys.prepare(header.as_ref()).or(Ok(()))
     }
 
+    fn is_prepared(&self, protected: &[u8]) -> bool {
+        // Of what is no envelope, `unprotect` says so at once.
+        Header::parse(protected).map_or(true, |(header, _)| self.keys.answers_at_once(&header))
+    }
+
     fn protect(&self, plaintext: &[u8], context: &Context<'_>) -> Result<Vec<u8>> {
         let (key, source) = self.keys.current()?;
         let mut blob_salt = [0; BLOB_SALT_LEN];
@@ -292,6 +297,28 @@ mod tests {
             assert!(source(&again) == source(&protected));
             assert_eq!(protector.keys.derivations(), 1);
         }
+    }
+
+    #[test]
+    fn what_is_prepared_can_be_told() {
+        let [writer, reader] = [envelope(16), envelope(16)];
+        let protected = writer.protect(b"tokens", &place()).expect("protected");
+        assert!(writer.is_prepared(&protected));
+        assert!(!reader.is_prepared(&protected), "a key is still to be derived");
+        reader.prepare(Some(&protected)).expect("derived");
+        assert!(reader.is_prepared(&protected));
+
+        let key = Key::from_bytes(&[7; Key::LEN]);
+        let by_key = Envelope::with_key(key.clone()).protect(b"tokens", &place()).expect("protected");
+        assert!(envelope(16).is_prepared(&by_key), "no passphrase opens it, which is known at once");
+        assert!(Envelope::with_key(key).is_prepared(&protected));
+        assert!(writer.is_prepared(b"no envelope"));
+
+        let other =
+            Passphrase::new("other").expect("words").with_params(Argon2Params::new(16, 1, 1).expect("in bounds"));
+        let wrong = Envelope::with_passphrase(other);
+        wrong.prepare(Some(&protected)).expect_err("another passphrase");
+        assert!(wrong.is_prepared(&protected), "derived, and known not to fit");
     }
 
     #[test]

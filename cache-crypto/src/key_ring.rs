@@ -68,6 +68,13 @@ impl KeyRing {
         outage.map_or(Ok(None), Err)
     }
 
+    /// Whether [`find`](Self::find) of this header is quick: the key is at hand, or no member has to derive or fetch one
+    /// to know that it is not.
+    pub(crate) fn answers_at_once(&self, header: &Header) -> bool {
+        self.members().any(|member| member.known(header).is_some())
+            || self.members().all(|member| !member.works_for(header))
+    }
+
     /// Has the key for new bytes ready. `existing` is a source whose key, of this id, has proven right.
     pub(crate) fn prepare(&self, existing: Option<&Header>) -> Result<()> {
         match &self.first {
@@ -124,6 +131,24 @@ impl KeyRing {
 }
 
 impl Member {
+    /// The key that this header asks for, if it is at hand.
+    fn known(&self, header: &Header) -> Option<Key> {
+        match self {
+            Self::Key(key) => Some(key.clone()).filter(|key| key.id() == header.key_id),
+            Self::Kept(keys) => keys.kept(header.key_id),
+            Self::Passphrase(passphrase) => passphrase.known(header.key_id),
+        }
+    }
+
+    /// Whether [`find`](Self::find) derives or fetches a key for this header.
+    fn works_for(&self, header: &Header) -> bool {
+        match (self, &header.source) {
+            (Self::Kept(_), Source::Key) => true,
+            (Self::Passphrase(passphrase), Source::Argon2id { params, salt }) => !passphrase.has_derived(params, salt),
+            _ => false,
+        }
+    }
+
     fn find(&self, header: &Header) -> Result<Option<Key>> {
         let fits = |key: &Key| key.id() == header.key_id;
         match (self, &header.source) {

@@ -93,10 +93,14 @@ impl KeptKeys {
         self.with_kept(|kept| kept.current.clone()).map_or_else(|| self.refresh(), Ok)
     }
 
+    /// The key of this id, if the source has given it already.
+    pub(crate) fn kept(&self, id: KeyId) -> Option<Key> {
+        self.with_kept(|kept| kept.current.iter().chain(&kept.found).find(|key| key.id() == id).cloned())
+    }
+
     pub(crate) fn find(&self, id: KeyId) -> Result<Option<Key>> {
-        let kept = self.with_kept(|kept| kept.current.iter().chain(&kept.found).find(|key| key.id() == id).cloned());
-        if kept.is_some() {
-            return Ok(kept);
+        if let Some(kept) = self.kept(id) {
+            return Ok(Some(kept));
         }
         let found = self.source.find(id)?.map(|key| key.with_id(id));
         self.with_kept(|kept| kept.found.extend(found.clone()));

@@ -98,6 +98,11 @@ impl Passphrase {
         Ok(key)
     }
 
+    /// Whether the key for these parameters and this salt has been derived already.
+    pub(crate) fn has_derived(&self, params: &Argon2Params, salt: &[u8; SALT_LEN]) -> bool {
+        self.derived(params, salt).is_some()
+    }
+
     /// The key of this id, if it has been derived already.
     pub(crate) fn known(&self, id: crate::KeyId) -> Option<Key> {
         lock(&self.derived).iter().find(|derived| derived.key.id() == id).map(|derived| derived.key.clone())

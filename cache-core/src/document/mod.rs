@@ -159,7 +159,9 @@ impl UnifiedDocument {
     pub(crate) fn insert(&mut self, id: &EntryId, json: Blob) {
         self.changed = true;
         let section = id.section_arc();
-        if section::ALL.contains(&&*section) && !id.key().is_empty() {
+        // An empty key names a section of the five as a whole only where that is no object; else it is a key as any.
+        let is_object = json.expose().trim_ascii_start().starts_with(b"{");
+        if section::ALL.contains(&&*section) && (is_object || !id.key().is_empty()) {
             self.section_mut(&section).insert(Member { key: id.key_arc(), raw_key: None, json });
         } else {
             self.set_whole(section, json);
@@ -186,25 +188,26 @@ impl UnifiedDocument {
     }
 
     fn take_member(&mut self, bytes: &Blob, member: &Span, sound: bool) -> std::result::Result<(), Fault> {
-        let is_json = |json: &Blob| sound || scan::is_json(json.expose());
-        let name: Arc<str> = scan::text(&bytes.expose()[member.key.clone()]).0.into();
-        let json = bytes.slice(member.value.clone());
-        if !section::ALL.contains(&&*name) {
-            return if is_json(&json) {
-                self.set_whole(name, Blob::copy_of(json.expose()));
-                Ok(())
+        // A copy of its own, so that an entry's secrets are wiped with the entry.
+        let json = |value: &Span| {
+            let value = &bytes.expose()[value.value.clone()];
+            if sound {
+                Some(Blob::copy_of(value))
             } else {
-                Err(Fault::Damaged)
-            };
+                scan::strict(value).map(|json| Blob::new(json.into_owned()))
+            }
+        };
+        let name: Arc<str> = scan::text(&bytes.expose()[member.key.clone()]).0.into();
+        if !section::ALL.contains(&&*name) {
+            self.set_whole(name, json(member).ok_or(Fault::Damaged)?);
+            return Ok(());
         }
         let mut damaged = Ok(());
         let mut entries = members(bytes.expose(), member.value.start);
         for entry in &mut entries {
             let raw_key = &bytes.expose()[entry.key.clone()];
             let (key, exact) = scan::text(raw_key);
-            // A copy of its own, so that an entry's secrets are wiped with the entry.
-            let json = Blob::copy_of(&bytes.expose()[entry.value.clone()]);
-            if is_json(&json) {
+            if let Some(json) = json(&entry) {
                 let raw_key = (!exact).then(|| Blob::copy_of(raw_key));
                 self.section_mut(&name).insert(Member { key: key.into(), raw_key, json });
             } else {
@@ -213,12 +216,15 @@ impl UnifiedDocument {
         }
         match entries.fault() {
             None => damaged,
-            Some(Fault::NotAnObject) if is_void(json.expose()) => Ok(()),
-            Some(Fault::NotAnObject) if is_json(&json) => {
-                self.set_whole(name, Blob::copy_of(json.expose()));
+            Some(Fault::NotAnObject) => {
+                let json = json(member).ok_or(Fault::Damaged)?;
+                // An empty list, as null, is an empty section.
+                if !is_void(json.expose()) && !is_only(b"[]", json.expose()) {
+                    self.set_whole(name, json);
+                }
                 Ok(())
             }
-            Some(_) => Err(Fault::Damaged),
+            Some(Fault::Damaged) => Err(Fault::Damaged),
         }
     }
 
@@ -377,28 +383,31 @@ impl Members {
 fn entry_of(id: EntryId, json: Blob) -> Entry {
     let facts = schema::facts(id.section(), &json);
     let account = match (facts.home_account_id, facts.environment) {
-        (Some(home_account_id), Some(environment)) if id.section() != section::APP_METADATA => {
-            Some(AccountRef { home_account_id, environment })
+        (Some(home_account_id), environment) if id.section() != section::APP_METADATA => {
+            Some(AccountRef { home_account_id, environment: environment.unwrap_or_default() })
         }
         _ => None,
     };
     Entry { id, account, written_at: facts.written_at, expires_on: facts.expires_on, json }
 }
 
+/// Whether the entry goes with the account. One that names no host goes with its user in any cloud.
 fn belongs(section: &str, member: &Member, home_account_id: &str, environments: &[Box<str>]) -> bool {
     let facts = schema::facts(section, &member.json);
     facts.home_account_id.is_some_and(|have| &*have == home_account_id)
-        && facts.environment.is_some_and(|have| {
+        && facts.environment.is_none_or(|have| {
             environments.iter().any(|environment| eq_ignore_case(host_of(environment), host_of(&have)))
         })
 }
 
-/// `null`, `{}` or `[]`: nothing that could be lost.
+/// `null` or `{}`: nothing that could be lost.
 fn is_void(json: &[u8]) -> bool {
-    let mut rest = json.iter().filter(|byte| !byte.is_ascii_whitespace());
-    let text: [Option<u8>; 5] = std::array::from_fn(|_| rest.next().copied());
-    matches!(text, [Some(b'{'), Some(b'}'), None, ..] | [Some(b'['), Some(b']'), None, ..])
-        || text == [Some(b'n'), Some(b'u'), Some(b'l'), Some(b'l'), None]
+    is_only(b"null", json) || is_only(b"{}", json)
+}
+
+/// Whether the JSON is this text, white space aside.
+fn is_only(text: &[u8], json: &[u8]) -> bool {
+    json.iter().filter(|byte| !byte.is_ascii_whitespace()).eq(text)
 }
 
 fn without_bom(bytes: &Blob) -> Blob {

@@ -137,6 +137,8 @@ impl Entity for AccessToken {
         token.assertion_hash = hash.into_iter().flatten().next();
         let extended_type = match credential_type.as_deref() {
             None => false,
+            // Of another scheme than Bearer, and it does not say of which.
+            Some(kind) if eq_ignore_case(kind, WITH_SCHEME) && token.token_type.is_none() => return None,
             Some(kind) if [PLAIN, WITH_SCHEME].iter().any(|known| eq_ignore_case(kind, known)) => false,
             Some(kind) if eq_ignore_case(kind, EXTENDED) => true,
             // A kind of token that is not known here must not be handed out as an ordinary one.
@@ -240,6 +242,10 @@ impl Entity for AccessToken {
 
     fn written_at(&self) -> Option<UnixMillis> {
         self.cached_at.map(UnixSeconds::to_millis)
+    }
+
+    fn expires_on(&self) -> Option<UnixSeconds> {
+        self.expires_on.max(self.extended_expires_on).filter(|_| self.expires_on.is_some())
     }
 }
 

@@ -15,6 +15,7 @@ mod id_token;
 mod refresh_token;
 pub mod section;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -63,6 +64,11 @@ pub trait Entity: sealed::Sealed + Clone + PartialEq + Send + Sync + 'static {
 
     /// When the entity was written, as it says itself.
     fn written_at(&self) -> Option<UnixMillis>;
+
+    /// When a store may drop the entity; `None`: never by itself.
+    fn expires_on(&self) -> Option<UnixSeconds> {
+        None
+    }
 }
 
 mod sealed {
@@ -91,7 +97,7 @@ pub(crate) fn facts(section: &str, json: &Blob) -> EntityFacts {
         return facts;
     }
     let (mut expires_on, mut extended) = (None, None);
-    let _ = fields::read(json, |name, value| {
+    let read = fields::read(json, |name, value| {
         match (&*name, section) {
             ("home_account_id", _) => facts.home_account_id = value.some_text().ok().flatten().map(Arc::from),
             ("environment", _) => facts.environment = value.some_text().ok().flatten().map(Arc::from),
@@ -107,6 +113,10 @@ pub(crate) fn facts(section: &str, json: &Blob) -> EntityFacts {
         }
         Ok(())
     });
+    if let (Err(_), Cow::Owned(text)) = (read, String::from_utf8_lossy(json.expose())) {
+        // Text that is not UTF-8 keeps an entity from being read, but not its account from being removed.
+        return self::facts(section, &Blob::new(text.into_bytes()));
+    }
     // A token without an expiry of its own is never dropped by its extended one alone.
     facts.expires_on = expires_on.map(|end| extended.map_or(end, |extended| end.max(extended)));
     facts
@@ -114,7 +124,7 @@ pub(crate) fn facts(section: &str, json: &Blob) -> EntityFacts {
 
 /// The key with `-` and 16 hex digits of SHA-256 for each part that the schema's key does not name: two entities that
 /// differ only there must not stand under one key.
-fn key_suffix(mut key: String, parts: [Option<&str>; 3]) -> String {
+pub(crate) fn key_suffix(mut key: String, parts: [Option<&str>; 3]) -> String {
     for part in parts.into_iter().flatten() {
         key.push('-');
         for byte in &Sha256::digest(part.as_bytes())[..8] {

@@ -1,6 +1,6 @@
 //! What another library changed in the document that it was given: two caches compared by the meaning of their entries.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::TokenCache;
@@ -22,7 +22,8 @@ impl TokenCache {
     /// - Entries of an account that was not here are put only with an access token cached since `began`: a library
     ///   lays a document over what it has in memory, which would bring back an account that was signed out elsewhere.
     pub(crate) fn difference(&self, theirs: &Self, began: UnixMillis, now: UnixMillis) -> Vec<Change> {
-        let mut difference = Difference { base: self, theirs, began, now, changes: Vec::new() };
+        let mut difference =
+            Difference { base: self, theirs, began, now, changes: Vec::new(), welcome: HashMap::new() };
         let signed_out = difference.signed_out_accounts();
         difference.compare(&self.accounts, &theirs.accounts, &signed_out);
         difference.compare(&self.id_tokens, &theirs.id_tokens, &signed_out);
@@ -40,6 +41,8 @@ struct Difference<'c> {
     began: UnixMillis,
     now: UnixMillis,
     changes: Vec<Change>,
+    /// Whether entries of an account may be put, by home account id.
+    welcome: HashMap<Box<str>, bool>,
 }
 
 /// The home account ids of accounts that a library signed out.
@@ -53,8 +56,13 @@ trait Timed {
 impl Difference<'_> {
     /// Accounts of which the library left nothing: removed as a whole, together with what others wrote meanwhile.
     fn signed_out_accounts(&mut self) -> SignedOut {
-        let kept: HashSet<Arc<str>> =
-            self.theirs.entries().filter_map(|entry| Some(entry.account?.home_account_id)).collect();
+        let theirs = self.theirs;
+        let kept: HashSet<&str> = (theirs.access_tokens.iter().filter_map(|row| row.entity.home_account_id()))
+            .chain(theirs.refresh_tokens.iter().map(|row| &*row.entity.home_account_id))
+            .chain(theirs.id_tokens.iter().map(|row| &*row.entity.home_account_id))
+            .chain(theirs.accounts.iter().map(|row| &*row.entity.home_account_id))
+            .chain(theirs.foreign.values().filter_map(|stored| Some(&*stored.entry.account.as_ref()?.home_account_id)))
+            .collect();
         let mut signed_out = SignedOut::new();
         for row in self.base.accounts.iter() {
             let account = &row.entity;
@@ -135,16 +143,21 @@ impl Difference<'_> {
     }
 
     /// Whether an entry that was not here may be put.
-    fn is_welcome(&self, entity: &impl Entity) -> bool {
+    fn is_welcome(&mut self, entity: &impl Entity) -> bool {
         let Some(home_account_id) = entity.home_account_id().filter(|id| !id.is_empty()) else { return true };
+        if let Some(known) = self.welcome.get(home_account_id) {
+            return *known;
+        }
         let account = AccountRef { home_account_id: home_account_id.into(), environment: entity.environment().into() };
-        self.base.guard(Some(&account)).is_some()
+        let welcome = self.base.guard(Some(&account)).is_some()
             || self.theirs.access_tokens.iter().any(|row| {
                 let token = &row.entity;
                 token.home_account_id.as_deref() == Some(home_account_id)
                     && token.cached_at.is_some_and(|received| received >= self.began.to_seconds())
                     && row.entity.rivals(self.base).twins.is_empty()
-            })
+            });
+        self.welcome.insert(home_account_id.into(), welcome);
+        welcome
     }
 
     fn compare_foreign(&mut self) {

@@ -230,10 +230,11 @@ pub(super) fn owner(token: &AccessToken) -> Owner<'_> {
 }
 
 impl Hashed for RefreshToken {
-    /// Under the client and under the family, of the user or of the assertion.
+    /// Under the client and under the family, of the user or of the assertion; and under the user alone.
     fn hashes(&self, hashing: &Hashing, mut each: impl FnMut(u64)) {
         let owner = self.assertion_hash.as_ref().map_or(&*self.home_account_id, Secret::expose);
         each(hashing.pair(owner, &self.client_id));
+        each(hashing.pair(&self.home_account_id, ""));
         if let Some(family) = &self.family_id {
             each(hashing.pair(owner, family));
         }

@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 
 use super::index::{Hashing, Index};
 use crate::entry::{AccountRef, Entry, EntryId, Version};
-use crate::schema::{self, Entity};
+use crate::schema::Entity;
 use crate::secret::Blob;
 
 /// One entry: the entity, and how it stands in the document.
@@ -114,7 +114,7 @@ impl<E: Entity> Row<E> {
             .home_account_id()
             .filter(|id| !id.is_empty())
             .map(|id| AccountRef { home_account_id: id.into(), environment: self.entity.environment().into() });
-        let expires_on = schema::facts(E::SECTION, &self.json).expires_on;
-        Entry { id: self.id(), account, written_at: self.entity.written_at(), expires_on, json: self.json.clone() }
+        let (written_at, expires_on) = (self.entity.written_at(), self.entity.expires_on());
+        Entry { id: self.id(), account, written_at, expires_on, json: self.json.clone() }
     }
 }

@@ -209,6 +209,13 @@ fn removing_an_account_takes_every_alias_client_and_family() {
         json: Blob::copy_of(br#"{"home_account_id":"alice.home","environment":"login.microsoft.com"}"#),
     };
     cache.insert_entry(foreign);
+    cache.insert_entry(Entry {
+        id: EntryId::new("RefreshToken", "names no host"),
+        account: Some(crate::entry::AccountRef { home_account_id: ALICE.into(), environment: "".into() }),
+        written_at: None,
+        expires_on: None,
+        json: Blob::copy_of(br#"{"home_account_id":"alice.home","secret":"RT"}"#),
+    });
     assert!(cache.remove_account(ALICE, "login.windows.net"));
     assert_eq!(secrets(&cache), ["BOB", "US"]);
     assert_eq!((cache.len(), cache.all_app_metadata().count()), (3, 1));

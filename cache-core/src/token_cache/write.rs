@@ -11,7 +11,9 @@ use super::table::{Hashed, Row, Table};
 use crate::changes::{Change, Guard};
 use crate::entry::{AccountRef, Entry, EntryId, Stored, Version};
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::{AccessToken, Account, AppMetadata, Entity, ExtendedKey, IdToken, RefreshToken};
+use crate::schema::{
+    AccessToken, Account, AppMetadata, Entity, ExtendedKey, IdToken, RefreshToken, key_suffix, section,
+};
 use crate::scopes;
 use crate::text::eq_ignore_case;
 use crate::time::{UnixMillis, UnixSeconds};
@@ -73,16 +75,17 @@ impl TokenCache {
     /// In a store this takes along what other processes have written for the account by then.
     pub fn remove_account(&mut self, home_account_id: &str, environment: &str) -> bool {
         let environments = self.environments.aliases(environment);
-        let ids: Vec<EntryId> = self
-            .entries()
-            .filter(|entry| {
-                entry.account.as_ref().is_some_and(|account| {
-                    *account.home_account_id == *home_account_id
-                        && self.environments.same(&account.environment, environment)
-                })
-            })
-            .map(|entry| entry.id)
-            .collect();
+        let mut ids = Vec::new();
+        self.ids_of_account(&self.access_tokens, home_account_id, environment, &mut ids);
+        self.ids_of_account(&self.refresh_tokens, home_account_id, environment, &mut ids);
+        self.ids_of_account(&self.id_tokens, home_account_id, environment, &mut ids);
+        self.ids_of_account(&self.accounts, home_account_id, environment, &mut ids);
+        ids.extend(self.foreign.values().filter_map(|Stored { entry, .. }| {
+            let account = entry.account.as_ref()?;
+            let same = *account.home_account_id == *home_account_id
+                && (account.environment.is_empty() || self.environments.same(&account.environment, environment));
+            same.then(|| entry.id.clone())
+        }));
         for id in &ids {
             self.remove_row(id);
         }
@@ -166,6 +169,20 @@ impl TokenCache {
         }
     }
 
+    fn ids_of_account<E: Hashed>(
+        &self,
+        table: &Table<E>,
+        home_account_id: &str,
+        environment: &str,
+        ids: &mut Vec<EntryId>,
+    ) {
+        let of_account = table.iter().filter(|row| {
+            row.entity.home_account_id() == Some(home_account_id)
+                && self.environments.same(row.entity.environment(), environment)
+        });
+        ids.extend(of_account.map(Row::id));
+    }
+
     fn remove_access_tokens(&mut self, condition: impl Fn(&AccessToken) -> bool) -> usize {
         let ids: Vec<EntryId> = self.access_tokens.iter().filter(|row| condition(&row.entity)).map(Row::id).collect();
         ids.iter().filter(|id| self.remove(id)).count()
@@ -200,12 +217,12 @@ impl TokenCache {
             let environments = self.environments.aliases(environment);
             return Some(Guard::Account { home_account_id: Arc::clone(home_account_id), environments });
         }
-        let mut refresh_tokens = self.refresh_tokens.iter().filter(|row| {
-            row.version.is_some()
-                && *row.entity.home_account_id == **home_account_id
-                && in_cloud(&row.entity.environment)
+        let mut refresh_tokens = self.refresh_tokens.under(self.hashing.pair(home_account_id, ""));
+        let held = refresh_tokens.find(|row| {
+            let token = &row.entity;
+            row.version.is_some() && *token.home_account_id == **home_account_id && in_cloud(&token.environment)
         });
-        refresh_tokens.next().map(|row| Guard::Entry(row.id()))
+        held.map(|row| Guard::Entry(row.id()))
     }
 
     fn version_mut(&mut self, id: &EntryId) -> Option<&mut Option<Version>> {
@@ -261,6 +278,28 @@ impl TokenCache {
             None => self.environments.preferred(environment).into(),
         }
     }
+
+    /// The canonical key of a new entity. Other libraries leave out of theirs what ours tells apart (assertion hash, key
+    /// id): where an entity of another meaning stands under it, the key with a suffix, the same for every writer.
+    fn free_key<E: Entity>(&self, entity: &E) -> Arc<str> {
+        let mut key = entity.key();
+        while self.stands(E::SECTION, &key) {
+            let suffix = key.clone();
+            key = key_suffix(key, [Some(&suffix), None, None]);
+        }
+        key.into()
+    }
+
+    /// Whether an entity that is understood stands under this key.
+    fn stands(&self, section: &str, key: &str) -> bool {
+        match section {
+            section::ACCESS_TOKEN => self.access_tokens.by_key(key).is_some(),
+            section::REFRESH_TOKEN => self.refresh_tokens.by_key(key).is_some(),
+            section::ID_TOKEN => self.id_tokens.by_key(key).is_some(),
+            section::ACCOUNT => self.accounts.by_key(key).is_some(),
+            _ => self.app_metadata.by_key(key).is_some(),
+        }
+    }
 }
 
 /// An entity that [`TokenCache::insert`] takes. Implemented by the five entity types.
@@ -273,6 +312,9 @@ pub trait Insertable: Entity {
 pub(super) trait Kept: Hashed {
     /// The rows of this meaning, and those that this entity evicts when it is put.
     fn rivals(&self, cache: &TokenCache) -> Rivals<Self>;
+
+    /// Takes over what a further twin knows that must not go with it.
+    fn absorb(&mut self, _twin: &Self) {}
 }
 
 /// Rows that a new entity meets.
@@ -288,21 +330,24 @@ impl<E: Kept> Insertable for E {
         check(&self)?;
         let Rivals { mut twins, evicted } = self.rivals(cache);
         let rest = twins.split_off(twins.len().min(1));
+        // Twins and evicted entries go only in the version that was seen: another process may have renewed them.
+        for row in rest.iter().chain(&evicted) {
+            cache.remove(&row.id());
+        }
         let (key, version) = match twins.pop() {
             Some(twin) => {
                 self.environment_mut().clone_from(&Box::from(twin.entity.environment()));
                 self.inherit(&twin.entity);
+                for twin in &rest {
+                    self.absorb(&twin.entity);
+                }
                 (twin.key, twin.version)
             }
             None => {
                 *self.environment_mut() = cache.host_for(self.home_account_id(), self.environment());
-                (Arc::from(self.key()), None)
+                (cache.free_key(&self), None)
             }
         };
-        // Twins and evicted entries go only in the version that was seen: another process may have renewed them.
-        for row in rest.into_iter().chain(evicted) {
-            cache.remove(&row.id());
-        }
         let guard = if guarded {
             let account = self
                 .home_account_id()
@@ -433,6 +478,11 @@ impl Kept for Account {
                 && eq_ignore_case(&self.realm, &other.realm)
                 && cache.environments.same(&self.environment, &other.environment)
         })
+    }
+
+    /// Twins of an account are the same account as two libraries know it.
+    fn absorb(&mut self, twin: &Self) {
+        self.inherit(twin);
     }
 }
 
