@@ -60,12 +60,7 @@ impl PartitionKey {
 
     /// The partition of an application in one tenant.
     pub fn app(client_id: &str, tenant: Option<&str>) -> Self {
-        Self::App(AppPartition {
-            client_id: client_id.into(),
-            tenant: tenant.map(Into::into),
-            pop_key_id: None,
-            extended_key_hash: None,
-        })
+        Self::App(AppPartition::new(client_id, tenant))
     }
 
     /// The partition of an incoming user assertion; the assertion itself is not kept.
@@ -188,6 +183,11 @@ impl PartitionKey {
 }
 
 impl AppPartition {
+    /// The partition of an application in one tenant.
+    pub fn new(client_id: &str, tenant: Option<&str>) -> Self {
+        Self { client_id: client_id.into(), tenant: tenant.map(Into::into), pop_key_id: None, extended_key_hash: None }
+    }
+
     /// The same partition for tokens bound to a key.
     #[must_use]
     pub fn with_pop_key_id(mut self, key_id: &str) -> Self {

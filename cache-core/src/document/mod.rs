@@ -4,7 +4,9 @@ mod scan;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use foldhash::fast::RandomState;
 
 use self::scan::{Fault, Span, members};
 use crate::entry::{AccountRef, Entry, EntryId};
@@ -18,7 +20,7 @@ use crate::text::eq_ignore_case;
 /// A unified cache document taken apart into entries, each with its raw JSON.
 ///
 /// Accepts what the MSAL libraries write, and what a careless hand leaves: a byte order mark, trailing commas,
-/// comments, repeated names (the last one counts), missing or null sections, text that is not UTF-8 inside one entry.
+/// comments, repeated names (the last one counts; entries of repeated sections are put together), missing or null sections, text that is not UTF-8 inside one entry.
 /// Entries that are not understood stay as they are.
 ///
 /// Writing ([`render`](Self::render)) gives all five sections as objects, unknown sections after them, no byte order
@@ -27,8 +29,15 @@ use crate::text::eq_ignore_case;
 #[derive(Clone, Default)]
 pub struct UnifiedDocument {
     sections: Vec<Section>,
+    /// Where each section stands.
+    by_name: HashMap<Arc<str>, usize, RandomState>,
     changed: bool,
+    /// The hosts of each account, once a guard has asked, until an account is written.
+    accounts: OnceLock<Hosts>,
 }
+
+/// Hosts by home account id.
+type Hosts = HashMap<Arc<str>, Vec<Option<Arc<str>>>, RandomState>;
 
 #[derive(Clone)]
 struct Section {
@@ -48,7 +57,7 @@ enum Content {
 #[derive(Clone, Default)]
 struct Members {
     list: Vec<Option<Member>>,
-    by_key: HashMap<Arc<str>, usize, foldhash::fast::RandomState>,
+    by_key: HashMap<Arc<str>, usize, RandomState>,
 }
 
 #[derive(Clone)]
@@ -229,15 +238,15 @@ impl UnifiedDocument {
     }
 
     fn section(&self, name: &str) -> Option<&Section> {
-        self.sections.iter().find(|section| &*section.name == name)
+        self.by_name.get(name).map(|at| &self.sections[*at])
     }
 
     /// The entries of one of the five sections. A section that was not an object becomes one.
     fn section_mut(&mut self, name: &Arc<str>) -> &mut Members {
-        let at = self.sections.iter().position(|section| section.name == *name).unwrap_or_else(|| {
-            self.sections.push(Section { name: Arc::clone(name), content: Content::Entries(Members::default()) });
-            self.sections.len() - 1
-        });
+        if **name == *section::ACCOUNT {
+            self.accounts.take();
+        }
+        let at = self.place(name);
         let content = &mut self.sections[at].content;
         if let Content::Whole(_) = content {
             *content = Content::Entries(Members::default());
@@ -249,12 +258,35 @@ impl UnifiedDocument {
     }
 
     fn set_whole(&mut self, name: Arc<str>, json: Blob) {
-        match self.sections.iter_mut().find(|section| section.name == name) {
+        let at = self.place(&name);
+        match &mut self.sections[at].content {
             // A repeated section of the five: entries of the first stay, as long as there are some.
-            Some(Section { content: Content::Entries(members), .. }) if !members.by_key.is_empty() => {}
-            Some(section) => section.content = Content::Whole(json),
-            None => self.sections.push(Section { name, content: Content::Whole(json) }),
+            Content::Entries(members) if !members.by_key.is_empty() => {}
+            content => *content = Content::Whole(json),
         }
+    }
+
+    /// Where the section of this name stands; a new one holds nothing.
+    fn place(&mut self, name: &Arc<str>) -> usize {
+        if let Some(at) = self.by_name.get(name) {
+            return *at;
+        }
+        self.by_name.insert(Arc::clone(name), self.sections.len());
+        self.sections.push(Section { name: Arc::clone(name), content: Content::Entries(Members::default()) });
+        self.sections.len() - 1
+    }
+
+    fn hosts_of_accounts(&self) -> Hosts {
+        let mut hosts = Hosts::default();
+        if let Some(Section { content: Content::Entries(members), .. }) = self.section(section::ACCOUNT) {
+            for member in members.list.iter().flatten() {
+                let facts = schema::facts(section::ACCOUNT, &member.json);
+                if let Some(home_account_id) = facts.home_account_id {
+                    hosts.entry(home_account_id).or_default().push(facts.environment);
+                }
+            }
+        }
+        hosts
     }
 
     fn json(&self, id: &EntryId) -> Option<&Blob> {
@@ -282,10 +314,8 @@ impl Entries for UnifiedDocument {
     }
 
     fn holds_account(&self, home_account_id: &str, environments: &[Box<str>]) -> bool {
-        let Some(Section { content: Content::Entries(members), .. }) = self.section(section::ACCOUNT) else {
-            return false;
-        };
-        members.list.iter().flatten().any(|member| belongs(section::ACCOUNT, member, home_account_id, environments))
+        let hosts = self.accounts.get_or_init(|| self.hosts_of_accounts()).get(home_account_id);
+        hosts.is_some_and(|hosts| hosts.iter().any(|host| is_one_of(host.as_deref(), environments)))
     }
 
     fn put(&mut self, entry: &Entry) {
@@ -293,11 +323,12 @@ impl Entries for UnifiedDocument {
     }
 
     fn remove(&mut self, id: &EntryId) {
-        let Some(at) = self.sections.iter().position(|section| &*section.name == id.section()) else { return };
-        match &mut self.sections[at].content {
+        let Some(at) = self.by_name.get(id.section()) else { return };
+        self.accounts.take();
+        match &mut self.sections[*at].content {
             Content::Entries(members) => self.changed |= members.remove(id.key()),
-            Content::Whole(_) if id.key().is_empty() => {
-                self.sections.remove(at);
+            content if id.key().is_empty() => {
+                *content = Content::Entries(Members::default());
                 self.changed = true;
             }
             Content::Whole(_) => {}
@@ -305,6 +336,7 @@ impl Entries for UnifiedDocument {
     }
 
     fn remove_account(&mut self, home_account_id: &str, environments: &[Box<str>]) {
+        self.accounts.take();
         for Section { name, content } in &mut self.sections {
             let (Content::Entries(members), true) = (content, &**name != section::APP_METADATA) else { continue };
             self.changed |= members.remove_where(|member| belongs(name, member, home_account_id, environments));
@@ -395,9 +427,11 @@ fn entry_of(id: EntryId, json: Blob) -> Entry {
 fn belongs(section: &str, member: &Member, home_account_id: &str, environments: &[Box<str>]) -> bool {
     let facts = schema::facts(section, &member.json);
     facts.home_account_id.is_some_and(|have| &*have == home_account_id)
-        && facts.environment.is_none_or(|have| {
-            environments.iter().any(|environment| eq_ignore_case(host_of(environment), host_of(&have)))
-        })
+        && is_one_of(facts.environment.as_deref(), environments)
+}
+
+fn is_one_of(host: Option<&str>, environments: &[Box<str>]) -> bool {
+    host.is_none_or(|host| environments.iter().any(|environment| eq_ignore_case(host_of(environment), host_of(host))))
 }
 
 /// `null` or `{}`: nothing that could be lost.

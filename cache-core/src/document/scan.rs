@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2, memmem};
 
 /// What ended a split early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,10 +176,11 @@ fn skip_void(bytes: &[u8], mut at: usize) -> usize {
             at += 1;
         }
         let rest = &bytes[at.min(bytes.len())..];
+        let rest = &rest[..rest.len().min(LONGEST_COMMENT)];
         let length = if rest.starts_with(b"//") {
-            rest.iter().position(|&byte| byte == b'\n')
+            memchr(b'\n', rest)
         } else if rest.starts_with(b"/*") {
-            rest.windows(2).skip(2).position(|pair| pair == b"*/").map(|end| end + 4)
+            memmem::find(&rest[2..], b"*/").map(|end| end + 4)
         } else {
             return at;
         };
@@ -190,6 +191,9 @@ fn skip_void(bytes: &[u8], mut at: usize) -> usize {
         }
     }
 }
+
+/// So that a document full of comments that do not end is not searched to its end for each of them.
+const LONGEST_COMMENT: usize = 1024;
 
 /// The end of the value that begins at `start`; `None` if it does not end.
 fn value_end(bytes: &[u8], start: usize) -> Option<usize> {

@@ -7,7 +7,7 @@ use super::PersistedTokenCache;
 use super::resident::Loaded;
 use crate::changes::{Changes, Skip};
 use crate::entry::EntryId;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::partition::PartitionKey;
 use crate::secret::Blob;
 use crate::time::UnixMillis;
@@ -76,12 +76,22 @@ impl Access {
     ///
     /// Only the difference to [`document`](Self::document) is written, merged into what the store holds by then. What
     /// others wrote meanwhile stays, and so does everything that the library does not understand. Answers the changes
-    /// that the store's merge rules skipped. `Corrupt`: the document is not valid; nothing is written.
+    /// that the store's merge rules skipped. `Corrupt`: the document is not valid; `InvalidInput`: it is empty, and the cache
+    /// is not. Nothing is written then.
     pub async fn after_access(self, document: Option<&[u8]>) -> Result<Vec<(EntryId, Skip)>> {
         let Some(document) = document else { return Ok(Vec::new()) };
-        let theirs = TokenCache::deserialize(document)?;
+        if document.is_empty() && !self.loaded.tokens.is_empty() {
+            // What MSAL.NET's memory gives after a document that it could not load.
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "the library gave nothing in place of a cache that holds entries; pass its whole document, or `None` if \
+                 nothing changed",
+            ));
+        }
+        let theirs = TokenCache::deserialize_with(document, self.loaded.tokens.environments().clone())?;
         let now = self.cache.0.clock.now();
-        let changes = Changes::new(self.loaded.tokens.difference(&theirs, self.began, now));
+        let changes = self.loaded.tokens.difference(&theirs, &self.partition, self.began, now);
+        let changes = Changes::new(changes);
         self.cache.commit(&self.partition, &changes).await
     }
 }

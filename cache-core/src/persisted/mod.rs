@@ -230,7 +230,7 @@ impl PersistedTokenCache {
         // A miss leads to a request to the identity provider, so that only validated content may answer it.
         let loaded = match self.validated(partition).await {
             Ok(loaded) => loaded,
-            Err(error) => return self.serve_stale(resident, query, error),
+            Err(error) => return self.serve_stale(partition, query, error),
         };
         let token = loaded.tokens.access_token(query, self.now()).map(Arc::clone);
         if token.is_some() { &counters.hits } else { &counters.misses }.add(1);
@@ -239,9 +239,8 @@ impl PersistedTokenCache {
 
     /// Deletes the whole partition from the store and from memory.
     pub async fn remove_partition(&self, partition: &PartitionKey) -> Result<()> {
-        let removed = self.0.store.remove(partition).await;
-        self.0.resident.remove(partition);
-        self.counted(removed)
+        let _write = self.0.resident.write(partition);
+        self.counted(self.0.store.remove(partition).await)
     }
 
     /// Tells a library that keeps a cache of its own what the store holds, before it looks anything up: MSAL's
@@ -264,15 +263,14 @@ impl PersistedTokenCache {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
+        let write = inner.resident.write(partition);
         let Committed { before, after, skipped, written } = self.committed(partition, &changes).await?;
         if before == loaded.stamp && skipped.is_empty() && after.is_some() {
             // Nobody else wrote: the store now holds exactly this.
             tokens.adopt(written);
-            let loaded = Loaded::new(tokens, after, inner.clock.now());
-            inner.resident.insert(partition, Arc::new(loaded));
+            write.adopt(Loaded::new(tokens, after, inner.clock.now()));
         } else {
             debug!(skipped = skipped.len(), "another writer was there; the partition is loaded anew at the next look");
-            inner.resident.remove(partition);
         }
         Ok(skipped)
     }
@@ -282,9 +280,8 @@ impl PersistedTokenCache {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
-        let committed = self.committed(partition, changes).await;
-        self.0.resident.remove(partition);
-        Ok(committed?.skipped)
+        let _write = self.0.resident.write(partition);
+        Ok(self.committed(partition, changes).await?.skipped)
     }
 
     async fn committed(&self, partition: &PartitionKey, changes: &Changes) -> Result<Committed> {
@@ -300,14 +297,17 @@ impl PersistedTokenCache {
     async fn validated(&self, partition: &PartitionKey) -> Result<Arc<Loaded>> {
         let inner = &*self.0;
         if let Some(loaded) = inner.resident.get(partition) {
+            let asked = inner.clock.now();
             let stamp = match inner.store.stamp_now(partition) {
                 Some(stamp) => stamp,
                 None => inner.store.stamp(partition).await,
             };
             if self.counted(stamp)? == loaded.stamp {
-                loaded.confirm(inner.clock.now());
+                loaded.confirm(asked);
                 return Ok(loaded);
             }
+            // Known to be old from here on: not even an outage makes it good again.
+            inner.resident.forget(partition, &loaded);
         }
         self.load(partition).await
     }
@@ -316,14 +316,14 @@ impl PersistedTokenCache {
         let inner = &*self.0;
         let span = debug_span!("token_cache.load", partition = %partition_tag(partition));
         // Taken before the read: content that is read later is at least as new as this.
-        let now = inner.clock.now();
+        let (now, began) = (inner.clock.now(), inner.resident.moment(partition));
         let snapshot = inner.store.load(partition).instrument(span).await;
         let snapshot = self.counted(snapshot)?;
         inner.counters.loads.add(1);
         let stamp = snapshot.as_ref().map(|snapshot| snapshot.stamp.clone());
         let tokens = self.index(snapshot).await;
         let loaded = Arc::new(Loaded::new(tokens, stamp, now));
-        inner.resident.insert(partition, Arc::clone(&loaded));
+        inner.resident.keep(partition, Arc::clone(&loaded), began);
         Ok(loaded)
     }
 
@@ -359,15 +359,15 @@ impl PersistedTokenCache {
     /// The token of content that could not be validated, if the freshness allows that and the store is out of reach.
     fn serve_stale(
         &self,
-        resident: Option<Arc<Loaded>>,
+        partition: &PartitionKey,
         query: &AccessTokenQuery<'_>,
         error: Error,
     ) -> Result<Option<Arc<AccessToken>>> {
         let away = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Busy);
         let bounded = matches!(self.0.freshness, Freshness::Bounded(_));
-        let token = resident
-            .filter(|_| away && bounded)
-            .and_then(|loaded| loaded.tokens.access_token(query, self.now()).map(Arc::clone));
+        // Content that is known to be old is not resident any more.
+        let resident = if away && bounded { self.0.resident.get(partition) } else { None };
+        let token = resident.and_then(|loaded| loaded.tokens.access_token(query, self.now()).map(Arc::clone));
         match token {
             Some(token) => {
                 self.0.counters.stale_hits.add(1);

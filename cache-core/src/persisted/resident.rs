@@ -1,12 +1,14 @@
 //! The partitions that are kept in memory, bounded in bytes.
 
 use std::fmt;
-use std::sync::Arc;
+use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use foldhash::fast::RandomState;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use crate::entry::Version;
 use crate::partition::PartitionKey;
@@ -45,7 +47,30 @@ impl Loaded {
 
 /// Loaded partitions; the ones least in use leave when the bound is reached. A partition larger than the bound is
 /// never kept, and so is loaded at every look.
-pub(super) struct Resident(Cache<PartitionKey, Arc<Loaded>, ByBytes>);
+pub(super) struct Resident {
+    cache: Cache<PartitionKey, Arc<Loaded>, ByBytes>,
+    /// Counts what makes loaded content old: commits and removals of this process. Partitions share counters, by which
+    /// now and then one is not kept that could be.
+    epochs: [Mutex<u64>; EPOCHS],
+    hashing: RandomState,
+}
+
+const EPOCHS: usize = 64;
+
+/// The moment before an operation on the store: what it brings is kept only if nothing else happened since.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    at: usize,
+    epoch: u64,
+}
+
+/// A commit or removal under way. Whatever becomes of it, content that was loaded before is not kept longer.
+pub(super) struct Write<'r> {
+    resident: &'r Resident,
+    partition: &'r PartitionKey,
+    began: Moment,
+    adopted: bool,
+}
 
 #[derive(Clone)]
 struct ByBytes;
@@ -61,27 +86,83 @@ impl Resident {
         /// Sizes the table, not its content: a partition of a few tokens.
         const TYPICAL: u64 = 16 * 1024;
         let expected = usize::try_from(bytes / TYPICAL).unwrap_or(usize::MAX).clamp(16, 1 << 20);
-        Self(Cache::with_weighter(expected, bytes, ByBytes))
+        // One shard: the bound is divided among them, and a partition larger than its share would never be kept.
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity(expected)
+            .weight_capacity(bytes)
+            .shards(1)
+            .build()
+            .unwrap_or_else(|_| unreachable!("both capacities are given"));
+        let hasher = DefaultHashBuilder::default();
+        let cache = Cache::with_options(options, ByBytes, hasher, DefaultLifecycle::default());
+        Self { cache, epochs: std::array::from_fn(|_| Mutex::new(0)), hashing: RandomState::default() }
     }
 
     pub(super) fn get(&self, partition: &PartitionKey) -> Option<Arc<Loaded>> {
-        self.0.get(partition)
+        self.cache.get(partition)
     }
 
-    pub(super) fn insert(&self, partition: &PartitionKey, loaded: Arc<Loaded>) {
-        self.0.insert(partition.clone(), loaded);
+    /// The present moment, for [`keep`](Self::keep).
+    pub(super) fn moment(&self, partition: &PartitionKey) -> Moment {
+        let at = (self.hashing.hash_one(partition) % EPOCHS as u64) as usize;
+        Moment { at, epoch: *self.epoch(at) }
     }
 
-    pub(super) fn remove(&self, partition: &PartitionKey) {
-        self.0.remove(partition);
+    /// Keeps what was loaded, unless something was written since `began`.
+    pub(super) fn keep(&self, partition: &PartitionKey, loaded: Arc<Loaded>, began: Moment) {
+        let epoch = self.epoch(began.at);
+        if *epoch == began.epoch {
+            self.cache.insert(partition.clone(), loaded);
+        }
+    }
+
+    /// Forgets content that turned out to be old, unless it has been replaced already.
+    pub(super) fn forget(&self, partition: &PartitionKey, old: &Arc<Loaded>) {
+        let _ = self.cache.remove_if(partition, |loaded| Arc::ptr_eq(loaded, old));
+    }
+
+    /// Begins a commit or a removal.
+    pub(super) fn write<'r>(&'r self, partition: &'r PartitionKey) -> Write<'r> {
+        let mut began = self.moment(partition);
+        let mut epoch = self.epoch(began.at);
+        *epoch += 1;
+        began.epoch = *epoch;
+        drop(epoch);
+        Write { resident: self, partition, began, adopted: false }
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.0.weight()
+        self.cache.weight()
     }
 
     pub(super) fn partitions(&self) -> usize {
-        self.0.len()
+        self.cache.len()
+    }
+
+    fn epoch(&self, at: usize) -> MutexGuard<'_, u64> {
+        self.epochs[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Write<'_> {
+    /// Keeps the content that the commit left, unless something else was written since it began.
+    pub(super) fn adopt(mut self, loaded: Loaded) {
+        let mut epoch = self.resident.epoch(self.began.at);
+        if *epoch == self.began.epoch {
+            *epoch += 1;
+            self.resident.cache.insert(self.partition.clone(), Arc::new(loaded));
+            self.adopted = true;
+        }
+    }
+}
+
+impl Drop for Write<'_> {
+    fn drop(&mut self) {
+        if !self.adopted {
+            let mut epoch = self.resident.epoch(self.began.at);
+            *epoch += 1;
+            self.resident.cache.remove(self.partition);
+        }
     }
 }
 

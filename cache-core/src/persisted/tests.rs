@@ -366,3 +366,54 @@ fn futures_are_send() {
     drop(is_send(cache.access_token(&P, &query)));
     drop(is_send(cache.before_access(&AccessContext::new(&P))));
 }
+
+#[test]
+fn a_late_answer_does_not_bring_old_content_back() {
+    let clock = clock();
+    let remote = Remote::over(MemoryStore::new());
+    let cache = over(Arc::clone(&remote), &clock);
+    insert(&cache, "one", "1");
+    // The first update has loaded and changed its copy; the second one, in the same process, signs out meanwhile.
+    let late = pollster::block_on(cache.update(&P, |tokens| {
+        let sign_out = cache.update(&P, |tokens| tokens.remove_account("alice", "login.windows.net"));
+        assert!(pollster::block_on(sign_out).expect("update").value);
+        tokens.insert(AccessToken { home_account_id: Some("bob".into()), ..token("two", "2") })
+    }));
+    late.expect("update").value.expect("complete");
+    assert!(find(&cache, "one").expect("reach").is_none(), "within the window, but known to be old");
+}
+
+#[test]
+fn known_old_content_is_not_served_in_an_outage() {
+    let clock = clock();
+    let memory = MemoryStore::new();
+    let remote = Remote::over(memory.clone());
+    let (near, far) = (over(memory, &clock), over(Arc::clone(&remote), &clock));
+    insert(&near, "one", "1");
+    assert!(find(&far, "one").expect("reach").is_some());
+    pollster::block_on(near.remove_partition(&P)).expect("remove");
+    clock.advance(Duration::from_secs(60));
+    // The stamp tells that it changed; then the store is gone.
+    assert!(find(&far, "one").expect("reach").is_none());
+    remote.cut(true);
+    assert!(find(&far, "one").is_err());
+}
+
+#[test]
+fn a_partition_that_fits_the_bound_is_kept() {
+    let cache = PersistedTokenCache::builder(MemoryStore::new()).resident_bytes(1 << 20).build();
+    let updated = pollster::block_on(cache.update(&P, |tokens| tokens.insert(token("s", &"x".repeat(700_000)))));
+    updated.expect("update").value.expect("complete");
+    assert_eq!(cache.stats().resident_partitions, 1);
+}
+
+#[test]
+fn an_empty_document_is_no_sign_out() {
+    let clock = clock();
+    let cache = over(MemoryStore::new(), &clock);
+    insert(&cache, "one", "1");
+    let access = pollster::block_on(cache.before_access(&AccessContext::new(&P))).expect("before");
+    let error = pollster::block_on(access.after_access(Some(b""))).expect_err("nothing in place of something");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(find(&cache, "one").expect("reach").is_some());
+}

@@ -2,7 +2,7 @@
 
 use super::extended::ExtendedKey;
 use super::fields::{AdditionalFields, Components, Unfit, Writer, read};
-use super::{Entity, key_suffix, section};
+use super::{Entity, key_suffix, section, written_hash};
 use crate::secret::{Blob, Secret};
 use crate::text::eq_ignore_case;
 use crate::time::{UnixMillis, UnixSeconds};
@@ -99,7 +99,7 @@ impl Entity for AccessToken {
                     token.home_account_id = value.some_text()?;
                     if value.is_null() {
                         // MSAL Python finds its app tokens by a null that is there.
-                        token.additional_fields.set(&name, value.raw());
+                        token.additional_fields.push(&name, value.raw());
                     }
                 }
                 "environment" => token.environment = value.text()?.unwrap_or_default(),
@@ -126,11 +126,12 @@ impl Entity for AccessToken {
                 "resource" => token.resource = value.some_text()?,
                 "client_info" => token.client_info = value.some_text()?,
                 "persisted_cache_parameters" => token.persisted_cache_parameters = value.map()?.unwrap_or_default(),
-                _ => token.additional_fields.set(&name, value.raw()),
+                _ => token.additional_fields.push(&name, value.raw()),
             }
             Ok(())
         })
         .ok()?;
+        token.additional_fields = std::mem::take(&mut token.additional_fields).unrepeated();
 
         token.extended_expires_on = token.extended_expires_on.filter(|time| time.0 != 0).or(ext_expires_on);
         token.key_id = key_id.into_iter().flatten().next();
@@ -177,15 +178,12 @@ impl Entity for AccessToken {
         out.seconds("extended_expires_on", self.extended_expires_on.or(self.expires_on));
         out.seconds("refresh_on", self.refresh_on);
         out.text("token_type", self.scheme());
-        if let (Some(key_id), false) = (&self.key_id, self.is_bearer()) {
-            for name in ["key_id", "kid", "keyid"] {
-                out.text(name, key_id);
-            }
+        if let Some(key_id) = &self.key_id {
+            // MSAL.NET never finds a Bearer entry with a `kid`; without any, the binding would be lost.
+            let names: &[&str] = if self.is_bearer() { &["key_id"] } else { &["key_id", "kid", "keyid"] };
+            names.iter().for_each(|name| out.text(name, key_id));
         }
-        out.optional(
-            "user_assertion_hash",
-            self.assertion_hash.as_ref().map(|hash| hash.expose().trim_end_matches('=')),
-        );
+        out.optional("user_assertion_hash", self.assertion_hash.as_ref().map(written_hash));
         if let Some(extended) = &self.extended {
             out.optional("ext_cache_key", Some(extended.hash()).filter(|hash| !hash.is_empty()));
             out.map("additionalCacheKeyComponents", extended.components());
@@ -210,12 +208,23 @@ impl Entity for AccessToken {
             key.push('-');
             key.push_str(part);
         }
-        let hash = self.assertion_hash.as_ref().map(|hash| hash.expose().trim_end_matches('='));
+        let hash = self.assertion_hash.as_ref().map(written_hash);
         key_suffix(key.to_lowercase(), [capitals(home), self.key_id.as_deref(), hash])
     }
 
     fn is_complete(&self) -> bool {
         !(self.environment.is_empty() || self.client_id.is_empty() || self.secret.is_empty())
+    }
+
+    fn is_writable(&self) -> bool {
+        self.is_complete() && self.scopes().next().is_some() && self.expires_on.is_some()
+    }
+
+    fn normalize(&mut self) {
+        for text in [&mut self.home_account_id, &mut self.token_type, &mut self.key_id, &mut self.resource] {
+            text.take_if(|text| text.is_empty());
+        }
+        self.assertion_hash.take_if(|hash| hash.is_empty());
     }
 
     fn inherit(&mut self, older: &Self) {

@@ -65,7 +65,7 @@ impl Default for Account {
             alternative_account_id: None,
             client_info: None,
             account_source: None,
-            wam_account_ids: Components::new(),
+            wam_account_ids: Components::default(),
             tenant_profiles: Vec::new(),
             last_modification_time: None,
             additional_fields: AdditionalFields::default(),
@@ -98,18 +98,19 @@ impl Entity for Account {
                 // Of another shape, these two say nothing about the account itself: kept as they are.
                 "wam_account_ids" => match value.map() {
                     Ok(ids) => account.wam_account_ids = ids.unwrap_or_default(),
-                    Err(_) => account.additional_fields.set(&name, value.raw()),
+                    Err(_) => account.additional_fields.push(&name, value.raw()),
                 },
                 "tenantProfiles" => match value.texts() {
                     Ok(profiles) => account.tenant_profiles = profiles.unwrap_or_default(),
-                    Err(_) => account.additional_fields.set(&name, value.raw()),
+                    Err(_) => account.additional_fields.push(&name, value.raw()),
                 },
                 "last_modification_time" => account.last_modification_time = value.millis(),
-                _ => account.additional_fields.set(&name, value.raw()),
+                _ => account.additional_fields.push(&name, value.raw()),
             }
             Ok(())
         })
         .ok()?;
+        account.additional_fields = std::mem::take(&mut account.additional_fields).unrepeated();
         account.is_complete().then_some(account)
     }
 
@@ -167,7 +168,7 @@ impl Entity for Account {
                 mine.clone_from(theirs);
             }
         }
-        for (client, id) in &older.wam_account_ids {
+        for (client, id) in older.wam_account_ids.iter() {
             self.wam_account_ids.entry(client.clone()).or_insert_with(|| id.clone());
         }
         if self.tenant_profiles.is_empty() {

@@ -31,11 +31,12 @@ impl Entity for AppMetadata {
                 "client_id" => metadata.client_id = value.text()?.unwrap_or_default(),
                 "environment" => metadata.environment = value.text()?.unwrap_or_default(),
                 "family_id" => metadata.family_id = value.some_text()?,
-                _ => metadata.additional_fields.set(&name, value.raw()),
+                _ => metadata.additional_fields.push(&name, value.raw()),
             }
             Ok(())
         })
         .ok()?;
+        metadata.additional_fields = std::mem::take(&mut metadata.additional_fields).unrepeated();
         metadata.is_complete().then_some(metadata)
     }
 

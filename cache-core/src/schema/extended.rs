@@ -27,7 +27,7 @@ pub struct ExtendedKey {
 impl ExtendedKey {
     /// The key of these components.
     pub fn new<'c>(components: impl IntoIterator<Item = (&'c str, &'c str)>) -> Self {
-        Self::of(components.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+        Self::of(components.into_iter().collect())
     }
 
     /// The components by name; empty where only the hash is known.
@@ -55,7 +55,7 @@ impl ExtendedKey {
     }
 
     pub(crate) fn of_hash(hash: &str) -> Self {
-        Self { components: Components::new(), hash: hash.to_lowercase().into() }
+        Self { components: Components::default(), hash: hash.to_lowercase().into() }
     }
 
     /// The key of a token that is marked as extended without saying by what.

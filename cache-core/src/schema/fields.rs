@@ -1,7 +1,7 @@
 //! Lenient reading of an entity's fields, and canonical writing of them.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use serde_json::value::RawValue;
@@ -14,8 +14,9 @@ use crate::time::{UnixMillis, UnixSeconds};
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct AdditionalFields(Vec<(Box<str>, Blob)>);
 
-/// Texts by name, for the few fields that are objects.
-pub type Components = BTreeMap<Box<str>, Box<str>>;
+/// Texts by name, for the few fields that are objects. `Debug` shows the names only: values may be claims or codes.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Components(BTreeMap<Box<str>, Box<str>>);
 
 /// The reason why an entity stays unread: a field holds a value of a kind that has no meaning there.
 pub(crate) struct Unfit;
@@ -96,7 +97,7 @@ impl Value<'_> {
         let map = members.into_iter().map(|(name, value)| {
             let value = value.get();
             let value = if value.starts_with('"') { text(value) } else { None };
-            Ok((name.into_owned().into(), value.ok_or(Unfit)?.into_owned().into()))
+            Ok((name.into_owned(), value.ok_or(Unfit)?.into_owned()))
         });
         let map: Components = map.collect::<Result<_, Unfit>>()?;
         Ok((!map.is_empty()).then_some(map))
@@ -140,6 +141,32 @@ impl Value<'_> {
     }
 }
 
+impl std::ops::Deref for Components {
+    type Target = BTreeMap<Box<str>, Box<str>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Components {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl<N: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(N, V)> for Components {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(components: I) -> Self {
+        Self(components.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+impl fmt::Debug for Components {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.keys()).finish()
+    }
+}
+
 impl AdditionalFields {
     /// The raw JSON of the field with this name.
     pub fn raw(&self, name: &str) -> Option<&Blob> {
@@ -151,21 +178,33 @@ impl AdditionalFields {
         self.0.iter().map(|(name, _)| &**name)
     }
 
-    /// Sets a field to raw JSON, replacing one of the same name. The caller sees to it that `json` is JSON.
-    pub(crate) fn set(&mut self, name: &str, json: Blob) {
-        match self.0.iter_mut().find(|(have, _)| &**have == name) {
-            Some((_, old)) => *old = json,
-            None => self.0.push((name.into(), json)),
+    /// Adds a field as raw JSON; of a repeated name, the last one counts once [`unrepeated`](Self::unrepeated) was called.
+    /// The caller sees to it that `json` is JSON.
+    pub(crate) fn push(&mut self, name: &str, json: Blob) {
+        self.0.push((name.into(), json));
+    }
+
+    /// The fields with each name once, its last value in its first place.
+    pub(crate) fn unrepeated(mut self) -> Self {
+        let mut places: HashMap<Box<str>, usize> = HashMap::with_capacity(self.0.len());
+        let mut fields: Vec<(Box<str>, Blob)> = Vec::with_capacity(self.0.len());
+        for (name, json) in self.0.drain(..) {
+            match places.get(&name) {
+                Some(at) => fields[*at].1 = json,
+                None => {
+                    places.insert(name.clone(), fields.len());
+                    fields.push((name, json));
+                }
+            }
         }
+        Self(fields)
     }
 
     /// Takes over every field of `older` that is not here.
     pub(crate) fn inherit(&mut self, older: &Self) {
-        for (name, json) in &older.0 {
-            if self.raw(name).is_none() {
-                self.0.push((name.clone(), json.clone()));
-            }
-        }
+        let known: HashSet<Box<str>> = self.names().map(Into::into).collect();
+        let missing = older.0.iter().filter(|(name, _)| !known.contains(name));
+        self.0.extend(missing.cloned());
     }
 }
 
@@ -176,37 +215,37 @@ impl fmt::Debug for AdditionalFields {
 }
 
 /// Writes an entity: every value a string, absent values left out.
-pub(crate) struct Writer(SecretBuffer);
+pub(crate) struct Writer(SecretBuffer, Vec<&'static str>);
 
 impl Writer {
     pub(crate) fn new() -> Self {
         let mut buffer = SecretBuffer::with_capacity(1024);
         buffer.push(b"{");
-        Self(buffer)
+        Self(buffer, Vec::with_capacity(20))
     }
 
     /// A field with its text, empty text included.
-    pub(crate) fn text(&mut self, name: &str, text: &str) {
+    pub(crate) fn text(&mut self, name: &'static str, text: &str) {
         self.name(name);
         self.quoted(text);
     }
 
     /// A field that is left out when absent.
-    pub(crate) fn optional(&mut self, name: &str, text: Option<&str>) {
+    pub(crate) fn optional(&mut self, name: &'static str, text: Option<&str>) {
         if let Some(text) = text {
             self.text(name, text);
         }
     }
 
     /// A time in decimal seconds, within the years that every library can load.
-    pub(crate) fn seconds(&mut self, name: &str, time: Option<UnixSeconds>) {
+    pub(crate) fn seconds(&mut self, name: &'static str, time: Option<UnixSeconds>) {
         if let Some(time) = time {
             self.text(name, &time.portable().to_string());
         }
     }
 
     /// An object of texts; left out when empty.
-    pub(crate) fn map(&mut self, name: &str, map: &Components) {
+    pub(crate) fn map(&mut self, name: &'static str, map: &Components) {
         if map.is_empty() {
             return;
         }
@@ -221,7 +260,7 @@ impl Writer {
     }
 
     /// An array of texts; left out when empty.
-    pub(crate) fn texts(&mut self, name: &str, texts: &[Box<str>]) {
+    pub(crate) fn texts(&mut self, name: &'static str, texts: &[Box<str>]) {
         if texts.is_empty() {
             return;
         }
@@ -235,15 +274,22 @@ impl Writer {
 
     /// The entity with its unknown fields at the end.
     pub(crate) fn finish(mut self, additional: &AdditionalFields) -> Blob {
-        for (name, json) in &additional.0 {
-            self.name(name);
+        // A name twice in one object makes MSAL.NET give up the whole document.
+        let written = std::mem::take(&mut self.1);
+        for (name, json) in additional.0.iter().filter(|(name, _)| !written.contains(&&**name)) {
+            self.raw_name(name);
             self.0.push(json.expose());
         }
         self.0.push(b"}");
         self.0.into_blob()
     }
 
-    fn name(&mut self, name: &str) {
+    fn name(&mut self, name: &'static str) {
+        self.1.push(name);
+        self.raw_name(name);
+    }
+
+    fn raw_name(&mut self, name: &str) {
         if self.0.len() > 1 {
             self.0.push(b",");
         }

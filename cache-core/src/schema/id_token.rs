@@ -65,11 +65,12 @@ impl Entity for IdToken {
                 "secret" => token.secret = value.secret()?.ok_or(Unfit)?,
                 "credential_type" => {}
                 "client_info" => token.client_info = value.some_text()?,
-                _ => token.additional_fields.set(&name, value.raw()),
+                _ => token.additional_fields.push(&name, value.raw()),
             }
             Ok(())
         })
         .ok()?;
+        token.additional_fields = std::mem::take(&mut token.additional_fields).unrepeated();
         let named = [&token.home_account_id, &token.environment, &token.client_id];
         (named.iter().all(|text| !text.is_empty()) && !token.secret.is_empty()).then_some(token)
     }

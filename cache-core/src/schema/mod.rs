@@ -29,7 +29,7 @@ pub use self::fields::{AdditionalFields, Components};
 pub use self::id_token::IdToken;
 pub use self::refresh_token::RefreshToken;
 
-use crate::secret::Blob;
+use crate::secret::{Blob, Secret};
 use crate::time::{UnixMillis, UnixSeconds};
 
 /// One of the five entity types. Sealed: the schema is not the caller's to extend.
@@ -47,8 +47,16 @@ pub trait Entity: sealed::Sealed + Clone + PartialEq + Send + Sync + 'static {
     /// The canonical key text: the parts joined by `-`, lower-cased. Used for new entities only.
     fn key(&self) -> String;
 
-    /// Whether everything is there that readers of other languages need.
+    /// Whether everything is there that makes the entity findable.
     fn is_complete(&self) -> bool;
+
+    /// Whether everything is there that readers of other languages need of an entity that we write.
+    fn is_writable(&self) -> bool {
+        self.is_complete()
+    }
+
+    /// Makes what means the same be the same: empty text where there is no value.
+    fn normalize(&mut self) {}
 
     /// Takes over what an older entity of the same meaning knows and this one does not say.
     fn inherit(&mut self, older: &Self);
@@ -120,6 +128,15 @@ pub(crate) fn facts(section: &str, json: &Blob) -> EntityFacts {
     // A token without an expiry of its own is never dropped by its extended one alone.
     facts.expires_on = expires_on.map(|end| extended.map_or(end, |extended| end.max(extended)));
     facts
+}
+
+/// An assertion hash as we write it: without base64 padding, which MSAL Go writes and MSAL.NET does not find. The session
+/// key of a long-running process stays as the caller spelled it.
+fn written_hash(hash: &Secret) -> &str {
+    /// SHA-256 in base64, its padding included.
+    const PADDED: usize = 44;
+    let text = hash.expose();
+    if text.len() == PADDED { text.strip_suffix('=').unwrap_or(text) } else { text }
 }
 
 /// The key with `-` and 16 hex digits of SHA-256 for each part that the schema's key does not name: two entities that

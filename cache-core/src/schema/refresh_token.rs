@@ -3,7 +3,7 @@
 use super::access_token::capitals;
 use super::extended::ExtendedKey;
 use super::fields::{AdditionalFields, Components, Unfit, Writer, read};
-use super::{Entity, key_suffix, section};
+use super::{Entity, key_suffix, section, written_hash};
 use crate::secret::{Blob, Secret};
 use crate::time::UnixMillis;
 
@@ -57,11 +57,12 @@ impl Entity for RefreshToken {
                 "userAssertionHash" => hash[1] = value.secret()?,
                 "ext" => token.extended = value.map()?.map(ExtendedKey::of),
                 "client_info" => token.client_info = value.some_text()?,
-                _ => token.additional_fields.set(&name, value.raw()),
+                _ => token.additional_fields.push(&name, value.raw()),
             }
             Ok(())
         })
         .ok()?;
+        token.additional_fields = std::mem::take(&mut token.additional_fields).unrepeated();
         token.assertion_hash = hash.into_iter().flatten().next();
         token.is_complete().then_some(token)
     }
@@ -77,11 +78,8 @@ impl Entity for RefreshToken {
         out.optional("target", self.target.as_deref());
         // Whole seconds: MSAL Python sorts by an integer parse.
         out.seconds("last_modification_time", self.last_modification_time.map(UnixMillis::to_seconds));
-        out.optional(
-            "user_assertion_hash",
-            self.assertion_hash.as_ref().map(|hash| hash.expose().trim_end_matches('=')),
-        );
-        out.map("ext", self.extended.as_ref().map_or(&Components::new(), ExtendedKey::components));
+        out.optional("user_assertion_hash", self.assertion_hash.as_ref().map(written_hash));
+        out.map("ext", self.extended.as_ref().map_or(&Components::default(), ExtendedKey::components));
         out.optional("client_info", self.client_info.as_deref());
         out.finish(&self.additional_fields)
     }
@@ -93,13 +91,20 @@ impl Entity for RefreshToken {
             key.push('-');
             key.push_str(extended.hash());
         }
-        let hash = self.assertion_hash.as_ref().map(|hash| hash.expose().trim_end_matches('='));
+        let hash = self.assertion_hash.as_ref().map(written_hash);
         key_suffix(key.to_lowercase(), [capitals(&self.home_account_id), hash, None])
     }
 
     fn is_complete(&self) -> bool {
         let named = [&self.home_account_id, &self.environment, &self.client_id];
         named.iter().all(|text| !text.is_empty()) && !self.secret.is_empty()
+    }
+
+    fn normalize(&mut self) {
+        self.family_id.take_if(|family| family.is_empty());
+        self.assertion_hash.take_if(|hash| hash.is_empty());
+        // As it is written, so that a store that keeps documents and one that keeps entries agree.
+        self.last_modification_time = self.last_modification_time.map(|time| time.to_seconds().to_millis());
     }
 
     fn inherit(&mut self, older: &Self) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::TokenCache;
+use super::table::Row;
 use crate::schema::Account;
 use crate::text::eq_ignore_case;
 
@@ -41,7 +42,10 @@ pub struct TenantProfile {
 impl TokenCache {
     /// Every account, one group per user and cloud, in the order of home account ids.
     pub fn accounts(&self) -> Vec<AccountGroup> {
-        let mut rows: Vec<_> = self.accounts.iter().collect();
+        self.grouped(self.accounts.iter().collect())
+    }
+
+    fn grouped(&self, mut rows: Vec<&Row<Account>>) -> Vec<AccountGroup> {
         // The home tenant's entity first, then the better twin.
         rows.sort_by(|a, b| {
             (a.entity.home_account_id.cmp(&b.entity.home_account_id))
@@ -51,10 +55,9 @@ impl TokenCache {
         let mut groups: Vec<AccountGroup> = Vec::new();
         for row in rows {
             let entity = &row.entity;
-            let group = groups.iter_mut().rev().find(|group| {
-                group.home_account_id == entity.home_account_id
-                    && self.environments.same(&group.environment, &entity.environment)
-            });
+            let of_user = groups.iter_mut().rev().take_while(|group| group.home_account_id == entity.home_account_id);
+            let group =
+                of_user.into_iter().find(|group| self.environments.same(&group.environment, &entity.environment));
             match group {
                 Some(group) => group.entities.push(Arc::clone(entity)),
                 None => groups.push(AccountGroup {
@@ -76,9 +79,12 @@ impl TokenCache {
 
     /// The account with this home account id in this cloud.
     pub fn account(&self, home_account_id: &str, environment: &str) -> Option<AccountGroup> {
-        self.accounts().into_iter().find(|group| {
-            *group.home_account_id == *home_account_id && self.environments.same(&group.environment, environment)
-        })
+        let rows = self.accounts.under(self.hashing.pair(home_account_id, ""));
+        let rows = rows.filter(|row| {
+            *row.entity.home_account_id == *home_account_id
+                && self.environments.same(&row.entity.environment, environment)
+        });
+        self.grouped(rows.collect()).pop()
     }
 }
 

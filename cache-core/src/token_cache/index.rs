@@ -6,6 +6,7 @@ use foldhash::fast::{FoldHasher, RandomState};
 use hashbrown::HashTable;
 
 use super::query::Owner;
+use crate::schema::ExtendedKey;
 use crate::text::{hash_exact, hash_ignore_case};
 
 /// Rows by hash. Two identities may share a hash, so every row found is compared field by field.
@@ -73,6 +74,13 @@ impl Index {
     }
 }
 
+/// What a token is bound to beside its scopes: tokens of other keys and components do not stand under one hash.
+#[derive(Clone, Copy)]
+pub(super) struct Bound<'a> {
+    pub(super) key_id: Option<&'a str>,
+    pub(super) extended: Option<&'a ExtendedKey>,
+}
+
 /// Hashes identities. Seeded at random per process, so that no document can be made to collide.
 #[derive(Clone, Default)]
 pub(super) struct Hashing {
@@ -83,7 +91,7 @@ impl Hashing {
     /// The part of an access token's identity that all its scopes share; [`with_scope`] makes the hash.
     ///
     /// Tokens of an assertion leave the realm out: they are few, and are asked for without one too.
-    pub(super) fn token(&self, owner: Owner<'_>, client_id: &str, realm: &str) -> FoldHasher<'_> {
+    pub(super) fn token(&self, owner: Owner<'_>, client_id: &str, realm: &str, bound: Bound<'_>) -> FoldHasher<'_> {
         let mut hasher = self.state.build_hasher();
         match owner {
             Owner::User(home_account_id) => {
@@ -101,6 +109,14 @@ impl Hashing {
             }
         }
         hash_ignore_case(client_id, &mut hasher);
+        if let Some(key_id) = bound.key_id {
+            hasher.write_u32(4);
+            hash_exact(key_id, &mut hasher);
+        }
+        if let Some(extended) = bound.extended {
+            hasher.write_u32(5);
+            hash_ignore_case(extended.hash(), &mut hasher);
+        }
         hasher
     }
 
@@ -149,7 +165,8 @@ mod tests {
     #[test]
     fn an_owner_is_not_another() {
         let hashing = Hashing::default();
-        let hash = |owner, realm| with_scope(&hashing.token(owner, "Client", realm), "User.Read");
+        let plain = Bound { key_id: None, extended: None };
+        let hash = |owner, realm| with_scope(&hashing.token(owner, "Client", realm, plain), "User.Read");
         assert_eq!(hash(Owner::User("u"), "Tenant"), hash(Owner::User("u"), "tenant"));
         assert_ne!(hash(Owner::User("u"), "t"), hash(Owner::User("U"), "t"));
         assert_ne!(hash(Owner::User("u"), "t"), hash(Owner::Assertion("u"), "t"));

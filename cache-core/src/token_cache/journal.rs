@@ -11,7 +11,7 @@ use crate::entry::{Entry, EntryId, Version};
 #[derive(Clone, Default)]
 pub(super) struct Journal {
     changes: Vec<Option<Change>>,
-    /// Where the change of an entry stands, unless an account was removed after it: order matters across that.
+    /// Where the change of an entry stands.
     latest: HashMap<EntryId, usize, RandomState>,
 }
 
@@ -21,9 +21,9 @@ impl Journal {
         let id = entry.id.clone();
         let at = self.latest.get(&id).copied();
         // The first change of this entry knows best what the store held.
-        let (guard, replaces) = match at.and_then(|at| self.changes[at].as_ref()) {
-            Some(Change::Put { guard, .. }) => (guard.clone(), replaces),
-            Some(Change::Remove { if_match, .. }) => (guard, replaces.or_else(|| if_match.clone())),
+        let (guard, replaces) = match at.and_then(|at| self.changes[at].take()) {
+            Some(Change::Put { guard, replaces: held, .. }) => (guard, replaces.or(held)),
+            Some(Change::Remove { if_match: held, .. }) => (guard, replaces.or(held)),
             _ => (guard, replaces),
         };
         self.note(at, id, Change::Put { entry, replaces, guard });
@@ -32,20 +32,33 @@ impl Journal {
     /// Notes the removal of an entry that the store held in the version `if_match`; `None`: not at all.
     pub(super) fn remove(&mut self, id: EntryId, if_match: Option<Version>) {
         let at = self.latest.get(&id).copied();
-        match (at, if_match) {
-            (Some(at), None) => {
-                self.changes[at] = None;
+        let held = match at.and_then(|at| self.changes[at].take()) {
+            Some(Change::Put { replaces: held, .. } | Change::Remove { if_match: held, .. }) => held,
+            _ => None,
+        };
+        match if_match.or(held) {
+            Some(version) => self.note(at, id.clone(), Change::Remove { id, if_match: Some(version) }),
+            None => {
                 self.latest.remove(&id);
             }
-            (None, None) => {}
-            (at, Some(version)) => self.note(at, id.clone(), Change::Remove { id, if_match: Some(version) }),
         }
     }
 
-    /// Notes the removal of an account, which takes everything of it that the store holds by then.
-    pub(super) fn remove_account(&mut self, home_account_id: &str, environments: Arc<[Box<str>]>) {
+    /// Notes the removal of an account, which takes everything of it that the store holds by then. Of its own entries,
+    /// `ids`, no earlier change matters any more; those of others stay as they are noted.
+    pub(super) fn remove_account(&mut self, home_account_id: &str, environments: Arc<[Box<str>]>, ids: &[EntryId]) {
+        for at in ids.iter().filter_map(|id| self.latest.remove(id)) {
+            self.changes[at] = None;
+        }
         self.changes.push(Some(Change::RemoveAccount { home_account_id: home_account_id.into(), environments }));
-        self.latest.clear();
+    }
+
+    /// Replaces the entry of a put that is noted.
+    pub(super) fn amend(&mut self, new: Entry) {
+        let at = self.latest.get(&new.id).copied();
+        if let Some(Change::Put { entry, .. }) = at.and_then(|at| self.changes[at].as_mut()) {
+            *entry = new;
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -5,13 +5,12 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::TokenCache;
-use super::index::{Hashing, with_scope};
+use super::index::{Bound, Hashing, with_scope};
 use super::query::{AccessTokenQuery, Owner, RefreshTokenQuery};
 use super::table::{Hashed, Row};
 use crate::entry::EntryId;
 use crate::schema::{AccessToken, Account, AppMetadata, Entity, IdToken, RefreshToken};
 use crate::scopes;
-use crate::secret::Secret;
 use crate::text::eq_ignore_case;
 use crate::time::UnixSeconds;
 
@@ -45,7 +44,7 @@ impl TokenCache {
             None => Some("1"),
         };
         let owner = match (query.assertion_hash, query.home_account_id) {
-            (Some(hash), _) => hash,
+            (Some(hash), _) => hash.trim_end_matches('='),
             (None, Some(home_account_id)) => home_account_id,
             (None, None) => return Vec::new(),
         };
@@ -118,7 +117,8 @@ impl TokenCache {
         let mut places: &[u32] = &[];
         let mut all = None;
         if query.realm.is_some() || matches!(query.owner, Owner::Assertion(_)) {
-            let token = self.hashing.token(query.owner, query.client_id, query.realm.unwrap_or_default());
+            let bound = Bound { key_id: query.key_id, extended: query.extended };
+            let token = self.hashing.token(query.owner, query.client_id, query.realm.unwrap_or_default(), bound);
             for (n, scope) in query.scopes.significant().enumerate() {
                 let rows = self.access_tokens.places(with_scope(&token, scope));
                 if n == 0 || rows.len() < places.len() {
@@ -215,9 +215,19 @@ pub(super) fn same_hash(a: &str, b: &str) -> bool {
 
 impl Hashed for AccessToken {
     fn hashes(&self, hashing: &Hashing, mut each: impl FnMut(u64)) {
-        let token = hashing.token(owner(self), &self.client_id, &self.realm);
+        let token = hashing.token(owner(self), &self.client_id, &self.realm, bound(self));
         self.scopes().for_each(|scope| each(with_scope(&token, scope)));
     }
+}
+
+/// What this token is bound to beside its scopes.
+pub(super) fn bound(token: &AccessToken) -> Bound<'_> {
+    Bound { key_id: token.key_id.as_deref(), extended: token.extended.as_ref() }
+}
+
+/// Whose refresh token this is: the session's or assertion's, else the user's.
+pub(super) fn refresh_owner(token: &RefreshToken) -> &str {
+    token.assertion_hash.as_ref().map_or(&*token.home_account_id, |hash| hash.expose().trim_end_matches('='))
 }
 
 /// Whose token this is.
@@ -232,7 +242,7 @@ pub(super) fn owner(token: &AccessToken) -> Owner<'_> {
 impl Hashed for RefreshToken {
     /// Under the client and under the family, of the user or of the assertion; and under the user alone.
     fn hashes(&self, hashing: &Hashing, mut each: impl FnMut(u64)) {
-        let owner = self.assertion_hash.as_ref().map_or(&*self.home_account_id, Secret::expose);
+        let owner = refresh_owner(self);
         each(hashing.pair(owner, &self.client_id));
         each(hashing.pair(&self.home_account_id, ""));
         if let Some(family) = &self.family_id {

@@ -82,7 +82,12 @@ impl TokenCache {
     /// The cache in a unified cache document, read as leniently as [`UnifiedDocument::parse`] does. Empty input gives an
     /// empty cache. `Corrupt`: the document is damaged.
     pub fn deserialize(json: &[u8]) -> Result<Self> {
-        let mut cache = Self::default();
+        Self::deserialize_with(json, Environments::default())
+    }
+
+    /// The same with these cloud aliases.
+    pub fn deserialize_with(json: &[u8], environments: Environments) -> Result<Self> {
+        let mut cache = Self::with_environments(environments);
         for entry in UnifiedDocument::parse(&Blob::copy_of(json))?.into_entries() {
             cache.load(entry, None);
         }

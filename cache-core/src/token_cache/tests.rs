@@ -2,6 +2,7 @@ use super::*;
 use crate::changes::{Change, Guard};
 use crate::entry::Snapshot;
 use crate::error::ErrorKind;
+use crate::partition::PartitionKey;
 use crate::schema::ExtendedKey;
 use crate::time::{UnixMillis, UnixSeconds};
 
@@ -322,7 +323,7 @@ fn difference(base: &TokenCache, theirs: impl FnOnce(&mut TokenCache)) -> Vec<Ch
     let mut after = TokenCache::deserialize(base.serialize().expose()).expect("our own document");
     theirs(&mut after);
     let after = TokenCache::deserialize(after.serialize().expose()).expect("their document");
-    base.difference(&after, NOW.to_millis(), NOW.plus(1).to_millis())
+    base.difference(&after, &PartitionKey::Shared, NOW.to_millis(), NOW.plus(1).to_millis())
 }
 
 #[test]
@@ -343,7 +344,7 @@ fn what_a_library_only_spells_differently_is_no_change() {
         "Account":{"Z":{"home_account_id":"alice.home","environment":"login.windows.net","realm":"home",
             "local_account_id":"alice","username":"alice@example","authority_type":"MSSTS"}}}"#;
     let theirs = TokenCache::deserialize(theirs).expect("sound");
-    let changes = base.difference(&theirs, NOW.to_millis(), NOW.to_millis());
+    let changes = base.difference(&theirs, &PartitionKey::Shared, NOW.to_millis(), NOW.to_millis());
     assert!(
         changes.iter().all(|change| matches!(change, Change::Put { entry, .. } if entry.id.section() == "AccessToken")),
         "{changes:?}"
@@ -479,4 +480,173 @@ fn many_tokens_of_one_account_come_and_go() {
     assert!(ids.iter().all(|id| cache.remove(id)));
     assert!(cache.is_empty());
     assert!(cache.access_token(&user_query("openid"), NOW).is_none());
+}
+
+/// A document with these entries as their writers spelled them, as a store holds it.
+fn held(document: &str) -> TokenCache {
+    stored(&TokenCache::deserialize(document.as_bytes()).expect("sound"))
+}
+
+fn rt_json(environment: &str, secret: &str) -> String {
+    format!(
+        r#"{{"home_account_id":"alice.home","environment":"{environment}","client_id":"client","secret":"{secret}"}}"#
+    )
+}
+
+#[test]
+fn twins_that_a_library_only_gives_other_keys_stay_as_they_are() {
+    let (old, new) = (rt_json("login.microsoftonline.com", "RT-1"), rt_json("login.windows.net", "RT-9"));
+    let base = held(&format!(r#"{{"RefreshToken":{{"a":{old},"b":{new}}}}}"#));
+    for theirs in [
+        format!(r#"{{"RefreshToken":{{"x":{old},"y":{new}}}}}"#),
+        format!(r#"{{"RefreshToken":{{"y":{new},"x":{old}}}}}"#),
+        // MSAL.NET keeps one of two twins, and not always the newer.
+        format!(r#"{{"RefreshToken":{{"x":{old}}}}}"#),
+    ] {
+        let theirs = TokenCache::deserialize(theirs.as_bytes()).expect("sound");
+        let changes = base.difference(&theirs, &PartitionKey::Shared, NOW.to_millis(), NOW.to_millis());
+        assert!(changes.is_empty(), "{changes:?}");
+    }
+}
+
+#[test]
+fn a_renewed_refresh_token_is_not_lost_to_the_removal_of_its_twin() {
+    let (old, twin) = (rt_json("login.microsoftonline.com", "RT-1"), rt_json("login.windows.net", "RT-9"));
+    let base = held(&format!(r#"{{"RefreshToken":{{"a":{old},"b":{twin}}}}}"#));
+    let theirs = format!(r#"{{"RefreshToken":{{"x":{}}}}}"#, rt_json("login.windows.net", "RT-10"));
+    let theirs = TokenCache::deserialize(theirs.as_bytes()).expect("sound");
+    let changes = base.difference(&theirs, &PartitionKey::Shared, NOW.to_millis(), NOW.to_millis());
+    let [Change::Put { entry, guard: Some(Guard::Entry(guard)), .. }, Change::Remove { id, .. }] = &changes[..] else {
+        panic!("a put that its own entry guards, then the removal of the twin: {changes:?}");
+    };
+    assert_eq!((entry.id.key(), guard.key(), id.key()), ("b", "b", "a"));
+}
+
+#[test]
+fn a_bound_token_stays_bound_when_a_library_drops_what_binds_it() {
+    let base = stored(&filled(|cache| {
+        put(cache, account("alice@example"));
+        put(cache, RefreshToken { assertion_hash: Some("session".into()), ..refresh_token("RT") });
+        let extended = Some(ExtendedKey::new([("fmi_path", "p")]));
+        put(cache, AccessToken { extended, assertion_hash: Some("session".into()), ..token("s", "AT") });
+    }));
+    let changes = difference(&base, |theirs| {
+        let json = String::from_utf8(theirs.serialize().expose().to_vec()).expect("UTF-8");
+        let json = ["user_assertion_hash", "ext_cache_key", "additionalCacheKeyComponents", "\"ext\""]
+            .iter()
+            .fold(json, |json, name| json.replace(name, &name.replace(['e', 'u', 'a'], "z")));
+        *theirs = TokenCache::deserialize(json.replace("-atext-", "-accesstoken-").as_bytes()).expect("sound");
+    });
+    let puts = changes.iter().filter_map(|change| match change {
+        Change::Put { entry, .. } => Some(String::from_utf8(entry.json.expose().to_vec()).expect("UTF-8")),
+        _ => None,
+    });
+    for json in puts {
+        assert!(json.contains(r#""user_assertion_hash":"session""#), "{json}");
+    }
+    assert!(changes.iter().all(|change| matches!(change, Change::Put { .. })), "{changes:?}");
+}
+
+#[test]
+fn a_library_s_new_entry_does_not_take_the_key_of_a_kept_one() {
+    let base = stored(&filled(|cache| put(cache, token("s", "kept"))));
+    let key = base.access_tokens().next().expect("one").0.key().to_owned();
+    let changes = difference(&base, |theirs| {
+        let mut entries: Vec<Entry> = theirs.entries().collect();
+        entries[0].id = EntryId::new("AccessToken", "moved");
+        let mut other = TokenCache::default();
+        put(&mut other, AccessToken { target: "other".into(), ..token("other", "new") });
+        let new = other.entries().next().expect("one").json;
+        entries.push(Entry { id: EntryId::new("AccessToken", key.clone()), json: new, ..entries[0].clone() });
+        *theirs = TokenCache::default();
+        entries.into_iter().for_each(|entry| theirs.insert_entry(entry));
+    });
+    let [Change::Put { entry, replaces: None, .. }] = &changes[..] else { panic!("one new entry: {changes:?}") };
+    assert_ne!(entry.id.key(), key);
+}
+
+#[test]
+fn a_token_without_scopes_is_left_alone() {
+    let json = r#"{"home_account_id":"alice.home","environment":"e","client_id":"c","secret":"AT","expires_on":"1"}"#;
+    let base = held(&format!(r#"{{"AccessToken":{{"k":{json}}}}}"#));
+    assert!(difference(&base, |_| {}).is_empty());
+    let mut cache = TokenCache::default();
+    for broken in [token("", "AT"), AccessToken { expires_on: None, ..token("s", "AT") }] {
+        assert_eq!(cache.insert(broken).expect_err("required").kind(), ErrorKind::InvalidInput);
+    }
+}
+
+#[test]
+fn a_user_s_partition_takes_no_entries_of_others() {
+    let base = stored(&filled(|cache| put(cache, account("alice@example"))));
+    let mut theirs = base.clone();
+    put(&mut theirs, AccessToken { home_account_id: Some("bob".into()), ..token("s", "BOB") });
+    put(&mut theirs, token("s", "ALICE"));
+    let user = PartitionKey::user(ALICE);
+    let changes = base.difference(&theirs, &user, NOW.to_millis(), NOW.to_millis());
+    assert!(
+        matches!(&changes[..], [Change::Put { entry, .. }] if entry.account.as_ref().is_some_and(|a| *a.home_account_id == *ALICE))
+    );
+}
+
+#[test]
+fn one_entry_put_removed_and_put_in_one_update_is_one_change() {
+    let base = filled(|cache| put(cache, token("A", "old")));
+    let id = base.access_tokens().next().expect("one").0;
+    let mut cache = stored(&base);
+    cache.remove(&id);
+    put(&mut cache, token("A", "new"));
+    cache.remove(&id);
+    let changes = cache.take_changes(NOW.to_millis());
+    assert!(matches!(&changes[..], [Change::Remove { if_match: Some(_), .. }]), "{changes:?}");
+
+    let mut cache = stored(&base);
+    put(&mut cache, AccessToken { home_account_id: Some("bob".into()), ..token("A", "1") });
+    cache.remove_account("carol", "login.windows.net");
+    put(&mut cache, AccessToken { home_account_id: Some("bob".into()), ..token("A", "2") });
+    put(&mut cache, RefreshToken { home_account_id: "bob".into(), ..refresh_token("RT") });
+    let changes = cache.take_changes(NOW.to_millis());
+    let puts = changes.iter().filter(|change| matches!(change, Change::Put { .. })).count();
+    assert_eq!((puts, changes.len()), (2, 3), "{changes:?}");
+}
+
+#[test]
+fn a_refresh_of_a_user_who_is_gone_is_not_put() {
+    let response = || TokenResponse { access_token: Some(token("s", "AT")), ..TokenResponse::default() };
+    let mut cache = TokenCache::default();
+    assert!(!cache.insert_response(response()).expect("complete"));
+    assert!(cache.is_empty());
+    put(&mut cache, refresh_token("RT"));
+    assert!(cache.insert_response(response()).expect("complete"));
+}
+
+#[test]
+fn go_s_padded_hash_is_the_same_assertion() {
+    let hash = crate::partition::assertion_hash("assertion");
+    let padded = format!("{hash}=");
+    let cache = filled(|cache| {
+        put(cache, RefreshToken { assertion_hash: Some(padded.as_str().into()), ..refresh_token("RT") });
+        put(cache, RefreshToken { assertion_hash: Some(hash.as_str().into()), ..refresh_token("RT-2") });
+        put(cache, RefreshToken { assertion_hash: Some("session==".into()), ..refresh_token("S") });
+    });
+    for (asked, secret) in [(&*hash, "RT-2"), (&*padded, "RT-2"), ("session==", "S")] {
+        let query = RefreshTokenQuery::on_behalf_of(asked, "client", "login.windows.net");
+        let found = cache.refresh_tokens(&query);
+        assert_eq!((found.len(), found[0].1.secret.expose()), (1, secret));
+    }
+    let json = String::from_utf8(cache.serialize().expose().to_vec()).expect("UTF-8");
+    assert!(json.contains(&format!(r#""user_assertion_hash":"{hash}""#)), "{json}");
+    assert!(json.contains(r#""user_assertion_hash":"session==""#), "a session key stays as it is: {json}");
+}
+
+#[test]
+fn no_name_is_written_twice() {
+    let mut cache = TokenCache::deserialize(
+        br#"{"Account":{"k":{"home_account_id":"alice.home","environment":"login.windows.net","realm":"home",
+            "tenantProfiles":[{"tenantId":"x"}],"x":1,"x":2}}}"#,
+    )
+    .expect("sound");
+    put(&mut cache, Account { tenant_profiles: vec!["{}".into()], ..account("alice@example") });
+    let json = String::from_utf8(cache.serialize().expose().to_vec()).expect("UTF-8");
+    assert_eq!((json.matches("tenantProfiles").count(), json.matches(r#""x":"#).count()), (1, 1), "{json}");
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::TokenCache;
 use super::index::with_scope;
 use super::journal::Journal;
-use super::lookup::{owner, same_hash};
+use super::lookup::{bound, owner, refresh_owner, same_hash};
 use super::table::{Hashed, Row, Table};
 use crate::changes::{Change, Guard};
 use crate::entry::{AccountRef, Entry, EntryId, Stored, Version};
@@ -33,6 +33,19 @@ pub struct TokenResponse {
     pub app_metadata: Option<AppMetadata>,
 }
 
+impl TokenResponse {
+    /// The user whose response this is, and the host; `None`: the application's own.
+    fn account(&self) -> Option<(&str, &str)> {
+        fn of<E: Entity>(entity: Option<&E>) -> Option<(&str, &str)> {
+            entity.and_then(|entity| Some((entity.home_account_id()?, entity.environment())))
+        }
+        of(self.account.as_ref())
+            .or_else(|| of(self.refresh_token.as_ref()))
+            .or_else(|| of(self.access_token.as_ref()))
+            .or_else(|| of(self.id_token.as_ref()))
+    }
+}
+
 impl TokenCache {
     /// Puts an entity.
     ///
@@ -55,10 +68,15 @@ impl TokenCache {
         self.put_response(response, false)
     }
 
-    /// Puts what the response to a refresh or any other silent request brought: each entity as
-    /// [`insert`](Self::insert) does.
-    pub fn insert_response(&mut self, response: TokenResponse) -> Result<()> {
-        self.put_response(response, true)
+    /// Puts what the response to a refresh or any other silent request brought, each entity as
+    /// [`insert`](Self::insert) does. Answers `false`, and puts nothing, if it is of a user of whom the cache holds neither
+    /// an account nor a refresh token: the user was signed out while the request was under way.
+    pub fn insert_response(&mut self, response: TokenResponse) -> Result<bool> {
+        let account = response.account();
+        if account.is_some_and(|(home_account_id, environment)| !self.knows(home_account_id, environment)) {
+            return Ok(false);
+        }
+        self.put_response(response, true).map(|()| true)
     }
 
     /// Puts an entry as it is: for imports. An entry of the same meaning is not looked for; one under the same id is
@@ -90,7 +108,7 @@ impl TokenCache {
             self.remove_row(id);
         }
         if let Some(journal) = &mut self.journal {
-            journal.remove_account(home_account_id, environments);
+            journal.remove_account(home_account_id, environments, &ids);
         }
         !ids.is_empty()
     }
@@ -112,12 +130,14 @@ impl TokenCache {
         self.remove_access_tokens(|token| token.expires_on.max(token.extended_expires_on).is_none_or(|end| end < now))
     }
 
-    /// Removes every token and the metadata of a client; accounts stay. Answers how many entries.
+    /// Removes every token and the metadata of a client; accounts stay, and so do the refresh tokens of a family, which serve
+    /// its other clients. Answers how many entries.
     pub fn remove_client(&mut self, client_id: &str) -> usize {
         let of = |client: &str| eq_ignore_case(client, client_id);
         let mut ids: Vec<EntryId> = Vec::new();
         ids.extend(self.access_tokens.iter().filter(|row| of(&row.entity.client_id)).map(Row::id));
-        ids.extend(self.refresh_tokens.iter().filter(|row| of(&row.entity.client_id)).map(Row::id));
+        let own = self.refresh_tokens.iter().filter(|row| row.entity.family_id.is_none());
+        ids.extend(own.filter(|row| of(&row.entity.client_id)).map(Row::id));
         ids.extend(self.id_tokens.iter().filter(|row| of(&row.entity.client_id)).map(Row::id));
         ids.extend(self.app_metadata.iter().filter(|row| of(&row.entity.client_id)).map(Row::id));
         ids.iter().filter(|id| self.remove(id)).count()
@@ -161,12 +181,22 @@ impl TokenCache {
             if row.entity.last_modification_time.is_some() {
                 continue;
             }
-            let token = RefreshToken { last_modification_time: Some(now), ..(*row.entity).clone() };
+            let token =
+                RefreshToken { last_modification_time: Some(now.to_seconds().to_millis()), ..(*row.entity).clone() };
             let row = Row::written(Arc::clone(&row.key), token, row.version.clone());
-            // The guard that the first put noted stays.
-            self.note_put(row.entry(), row.version.clone(), None);
+            if let Some(journal) = &mut self.journal {
+                journal.amend(row.entry());
+            }
             self.refresh_tokens.put(&self.hashing, row);
         }
+    }
+
+    /// Whether there is an account or a refresh token of this user in this cloud.
+    fn knows(&self, home_account_id: &str, environment: &str) -> bool {
+        let hash = self.hashing.pair(home_account_id, "");
+        let same = |owner: &str, known: &str| owner == home_account_id && self.environments.same(known, environment);
+        self.accounts.under(hash).any(|row| same(&row.entity.home_account_id, &row.entity.environment))
+            || self.refresh_tokens.under(hash).any(|row| same(&row.entity.home_account_id, &row.entity.environment))
     }
 
     fn ids_of_account<E: Hashed>(
@@ -191,6 +221,11 @@ impl TokenCache {
     fn put_response(&mut self, response: TokenResponse, guarded: bool) -> Result<()> {
         // The checks come first, so that a response is put whole or not at all.
         let TokenResponse { access_token, refresh_token, id_token, account, app_metadata } = response;
+        let normal = |mut token: AccessToken| {
+            token.normalize();
+            token
+        };
+        let access_token = access_token.map(normal);
         access_token.iter().try_for_each(check)?;
         refresh_token.iter().try_for_each(check)?;
         id_token.iter().try_for_each(check)?;
@@ -269,9 +304,13 @@ impl TokenCache {
     /// The host that a new entry of this account goes under: where its other entries stand, else the preferred one.
     fn host_for(&self, home_account_id: Option<&str>, environment: &str) -> Box<str> {
         let stands = home_account_id.and_then(|id| {
-            let accounts = self.accounts.under(self.hashing.pair(id, ""));
-            let known = accounts.filter(|row| *row.entity.home_account_id == *id).map(|row| &row.entity.environment);
-            known.into_iter().find(|known| self.environments.same(known, environment))
+            let hash = self.hashing.pair(id, "");
+            let accounts =
+                self.accounts.under(hash).map(|row| &*row.entity).map(|of| (&of.home_account_id, &of.environment));
+            let tokens = self.refresh_tokens.under(hash).map(|row| &row.entity);
+            let tokens = tokens.map(|token| (&token.home_account_id, &token.environment));
+            let mut known = accounts.chain(tokens).filter(|(owner, _)| ***owner == *id).map(|(_, known)| known);
+            known.find(|known| self.environments.same(known, environment))
         });
         match stands {
             Some(known) => crate::environment::host_of(known).into(),
@@ -281,7 +320,7 @@ impl TokenCache {
 
     /// The canonical key of a new entity. Other libraries leave out of theirs what ours tells apart (assertion hash, key
     /// id): where an entity of another meaning stands under it, the key with a suffix, the same for every writer.
-    fn free_key<E: Entity>(&self, entity: &E) -> Arc<str> {
+    pub(super) fn free_key<E: Entity>(&self, entity: &E) -> Arc<str> {
         let mut key = entity.key();
         while self.stands(E::SECTION, &key) {
             let suffix = key.clone();
@@ -327,6 +366,7 @@ pub(super) struct Rivals<E> {
 
 impl<E: Kept> Insertable for E {
     fn insert_into(mut self, cache: &mut TokenCache, guarded: bool) -> Result<()> {
+        self.normalize();
         check(&self)?;
         let Rivals { mut twins, evicted } = self.rivals(cache);
         let rest = twins.split_off(twins.len().min(1));
@@ -367,7 +407,7 @@ impl<E: Kept> Insertable for E {
 }
 
 fn check<E: Entity>(entity: &E) -> Result<()> {
-    if entity.is_complete() {
+    if entity.is_writable() {
         return Ok(());
     }
     Err(Error::new(
@@ -378,7 +418,7 @@ fn check<E: Entity>(entity: &E) -> Result<()> {
 
 impl Kept for AccessToken {
     fn rivals(&self, cache: &TokenCache) -> Rivals<Self> {
-        let token = cache.hashing.token(owner(self), &self.client_id, &self.realm);
+        let token = cache.hashing.token(owner(self), &self.client_id, &self.realm, bound(self));
         let mut seen = HashSet::new();
         let (mut twins, mut evicted) = (Vec::new(), Vec::new());
         for scope in scopes::significant(self.scopes()) {
@@ -424,7 +464,7 @@ impl AccessToken {
 impl Kept for RefreshToken {
     /// A new refresh token supersedes every other one of the user for the client, and for the family if it is of one.
     fn rivals(&self, cache: &TokenCache) -> Rivals<Self> {
-        let owner = self.assertion_hash.as_ref().map_or(&*self.home_account_id, crate::secret::Secret::expose);
+        let owner = refresh_owner(self);
         let name = self.family_id.as_deref().unwrap_or(&self.client_id);
         let rows = cache.refresh_tokens.under(cache.hashing.pair(owner, name));
         let mut twins: Vec<_> = rows.filter(|row| self.supersedes(&row.entity, cache)).cloned().collect();
