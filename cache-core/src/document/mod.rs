@@ -173,7 +173,7 @@ impl UnifiedDocument {
         if section::ALL.contains(&&*section) && (is_object || !id.key().is_empty()) {
             self.section_mut(&section).insert(Member { key: id.key_arc(), raw_key: None, json });
         } else {
-            self.set_whole(section, json);
+            self.set_whole(&section, json);
         }
     }
 
@@ -208,7 +208,7 @@ impl UnifiedDocument {
         };
         let name: Arc<str> = scan::text(&bytes.expose()[member.key.clone()]).0.into();
         if !section::ALL.contains(&&*name) {
-            self.set_whole(name, json(member).ok_or(Fault::Damaged)?);
+            self.set_whole(&name, json(member).ok_or(Fault::Damaged)?);
             return Ok(());
         }
         let mut damaged = Ok(());
@@ -229,7 +229,7 @@ impl UnifiedDocument {
                 let json = json(member).ok_or(Fault::Damaged)?;
                 // An empty list, as null, is an empty section.
                 if !is_void(json.expose()) && !is_only(b"[]", json.expose()) {
-                    self.set_whole(name, json);
+                    self.set_whole(&name, json);
                 }
                 Ok(())
             }
@@ -257,8 +257,8 @@ impl UnifiedDocument {
         }
     }
 
-    fn set_whole(&mut self, name: Arc<str>, json: Blob) {
-        let at = self.place(&name);
+    fn set_whole(&mut self, name: &Arc<str>, json: Blob) {
+        let at = self.place(name);
         match &mut self.sections[at].content {
             // A repeated section of the five: entries of the first stay, as long as there are some.
             Content::Entries(members) if !members.by_key.is_empty() => {}

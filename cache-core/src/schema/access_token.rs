@@ -181,7 +181,9 @@ impl Entity for AccessToken {
         if let Some(key_id) = &self.key_id {
             // MSAL.NET never finds a Bearer entry with a `kid`; without any, the binding would be lost.
             let names: &[&str] = if self.is_bearer() { &["key_id"] } else { &["key_id", "kid", "keyid"] };
-            names.iter().for_each(|name| out.text(name, key_id));
+            for name in names {
+                out.text(name, key_id);
+            }
         }
         out.optional("user_assertion_hash", self.assertion_hash.as_ref().map(written_hash));
         if let Some(extended) = &self.extended {

@@ -127,10 +127,9 @@ impl Difference<'_> {
         let pairs = Pairs::of(base, theirs, self.base);
         for (row, pair) in theirs.iter().zip(&pairs.theirs) {
             match pair {
-                Pair::Same => {}
                 Pair::Changed(ours) => self.put_changed(row, ours, &pairs.ours),
                 Pair::New if self.is_welcome(&*row.entity) => self.put_new(row, base, &pairs.ours),
-                Pair::New => {}
+                Pair::Same | Pair::New => {}
             }
         }
         if E::SECTION == section::APP_METADATA {

@@ -559,7 +559,9 @@ fn a_library_s_new_entry_does_not_take_the_key_of_a_kept_one() {
         let new = other.entries().next().expect("one").json;
         entries.push(Entry { id: EntryId::new("AccessToken", key.clone()), json: new, ..entries[0].clone() });
         *theirs = TokenCache::default();
-        entries.into_iter().for_each(|entry| theirs.insert_entry(entry));
+        for entry in entries {
+            theirs.insert_entry(entry);
+        }
     });
     let [Change::Put { entry, replaces: None, .. }] = &changes[..] else { panic!("one new entry: {changes:?}") };
     assert_ne!(entry.id.key(), key);

@@ -1,0 +1,28 @@
+//! Tests for stores of MSAL token caches, ready to use: what every store promises, and the tools to show it.
+//!
+//! | module | gives |
+//! |---|---|
+//! | [`conformance`] | one named test per promise, for any [`CacheStore`](cache_core::CacheStore) |
+//! | [`fault`] | stores that fail, crash or write short at a chosen operation |
+//! | [`process`] | worker processes that can be killed at a chosen moment |
+//! | [`fixtures`] | cache documents that MSAL libraries wrote, and hostile ones |
+//! | [`secrets`] | planted secrets, looked for in everything that a program shows |
+//! | [`entries`], [`MemoryDocuments`] | what such tests are made of |
+//!
+//! Everything here is for tests: a promise that does not hold panics with what was found.
+#![forbid(unsafe_code)]
+
+pub mod conformance;
+pub mod entries;
+pub mod fault;
+pub mod fixtures;
+mod memory_documents;
+pub mod process;
+pub mod secrets;
+
+pub use memory_documents::MemoryDocuments;
+
+#[doc(hidden)]
+pub mod __private {
+    pub use cache_core::Clock;
+}
