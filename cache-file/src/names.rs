@@ -1,0 +1,158 @@
+//! The names in a folder of partitions, and the random key that they are made with.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use cache_core::{Blob, Context, Error, ErrorKind, PartitionKey, Result};
+
+use crate::NAME;
+use crate::layout::{NAMES_KEY, NamesKey, Place, key_file, name_of_key_file};
+use crate::lock::{Lock, deadline};
+use crate::look::{at_path, read_file};
+use crate::notes::Notes;
+use crate::platform::Dir;
+use crate::replace::Temporary;
+use crate::stamp::Stat;
+use crate::store::Inner;
+
+/// So many partitions' places are remembered; what is forgotten is only what the last look at them showed.
+const REMEMBERED: usize = 4096;
+
+/// A folder of partitions, as far as one handle knows it.
+pub(crate) struct Folder {
+    pub(crate) path: PathBuf,
+    known: RwLock<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// The key of the names, and the file that it was read from.
+    names: Option<(NamesKey, Stat)>,
+    places: HashMap<PartitionKey, Arc<Place>>,
+}
+
+impl Folder {
+    /// The folder `path`, which must be absolute. `InvalidInput`: no folder can have this path.
+    pub(crate) fn new(path: &Path) -> Result<Self> {
+        // A place in it has a path that a file can have exactly if the folder's path is sound.
+        Place::new(&path.join(NAMES_KEY), None)?;
+        Ok(Self { path: path.to_owned(), known: RwLock::default() })
+    }
+
+    /// The place of a partition; `None` while the key of the names has not been read.
+    pub(crate) fn place(&self, partition: &PartitionKey) -> Result<Option<Arc<Place>>> {
+        if let Some(place) = self.known.read().unwrap_or_else(PoisonError::into_inner).places.get(partition) {
+            return Ok(Some(Arc::clone(place)));
+        }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let Some((names, _)) = &known.names else { return Ok(None) };
+        let name = names.name_of(partition);
+        let place = Arc::new(Place::new(&self.path.join(&name), Some(key_file(&name)))?);
+        if known.places.len() >= REMEMBERED {
+            known.places.retain(|_, place| Arc::strong_count(place) > 1);
+        }
+        Ok(Some(Arc::clone(known.places.entry(partition.clone()).or_insert(place))))
+    }
+
+    fn is_known(&self, stat: &Stat) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.names.as_ref().is_some_and(|(_, known)| known == stat)
+    }
+
+    fn learn(&self, names: NamesKey, stat: Stat) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.names.as_ref().is_none_or(|(known, _)| known.as_bytes() != names.as_bytes()) {
+            known.places.clear();
+        }
+        known.names = Some((names, stat));
+    }
+
+    fn stored_names(&self) -> Option<Blob> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.names.as_ref().map(|(names, _)| names.as_bytes().clone())
+    }
+}
+
+impl Inner {
+    /// Reads the key of the folder's names if it is not the known one. `false`: the folder has none yet.
+    pub(crate) fn learn_names(&self, folder: &Folder, dir: &Dir, notes: &Notes) -> Result<bool> {
+        let path = folder.path.join(NAMES_KEY);
+        let failed = |error| Error::io(format_args!("cannot look at {}", path.display()), error);
+        if dir.stat(NAMES_KEY.as_ref()).map_err(failed)?.is_some_and(|stat| folder.is_known(&stat)) {
+            return Ok(true);
+        }
+        let Some(raw) = read_file(dir, &folder.path, NAMES_KEY.as_ref(), notes)? else {
+            // Without it no partition is found; to go on with a new one would make them all look empty.
+            if dir.names().map_err(failed)?.iter().any(|name| name_of_key_file(name).is_some()) {
+                if dir.stat(NAMES_KEY.as_ref()).map_err(failed)?.is_some() {
+                    // Another process has just made both.
+                    return self.learn_names(folder, dir, notes);
+                }
+                let message = format!(
+                    "{} is missing, without which the caches beside it are not found; restore it",
+                    path.display()
+                );
+                return Err(Error::new(ErrorKind::Corrupt, message));
+            }
+            return Ok(false);
+        };
+        let opened = self.open_sealed(&raw.bytes, &Context::name(NAME)).map_err(|error| at_path(&error, &path))?;
+        let Some(names) = NamesKey::from_bytes(&opened) else {
+            let message =
+                format!("{} is damaged, without which the caches beside it are not found; restore it", path.display());
+            return Err(Error::new(ErrorKind::Corrupt, message));
+        };
+        folder.learn(names, raw.stat);
+        Ok(true)
+    }
+
+    /// Makes the key of the folder's names, unless another process does.
+    pub(crate) fn make_names(&self, folder: &Folder, dir: &Dir, notes: &Notes) -> Result<()> {
+        let names = NamesKey::random()?;
+        self.put_names(folder, dir, names.as_bytes(), notes, |stat| stat.is_none())
+    }
+
+    /// Protects the key of the folder's names anew.
+    pub(crate) fn reprotect_names(&self, folder: &Folder, dir: &Dir, notes: &Notes) -> Result<()> {
+        match folder.stored_names() {
+            Some(names) => {
+                self.put_names(folder, dir, &names, notes, |stat| stat.is_some_and(|stat| folder.is_known(stat)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the key of the folder's names if the file that is there under the lock is one that may be replaced, and
+    /// reads what is there then.
+    fn put_names(
+        &self,
+        folder: &Folder,
+        dir: &Dir,
+        names: &Blob,
+        notes: &Notes,
+        may_replace: impl FnOnce(Option<&Stat>) -> bool,
+    ) -> Result<()> {
+        let failed = |error| Error::io(format_args!("cannot write {}", folder.path.join(NAMES_KEY).display()), error);
+        self.prepare_to_seal()?;
+        let sealed = self.seal(names, &Context::name(NAME))?;
+        let lock_file = format!("{NAMES_KEY}.lockfile").into();
+        let lock = Lock::take(dir, &folder.path, lock_file, deadline(self.lock_wait), notes)?;
+        let present = dir.stat(NAMES_KEY.as_ref()).map_err(failed)?;
+        if may_replace(present.as_ref()) {
+            Temporary::write(dir, NAMES_KEY.as_ref(), sealed.expose())
+                .and_then(|temporary| temporary.put_in_place(NAMES_KEY.as_ref(), present.as_ref()))
+                .map_err(failed)?;
+        }
+        drop(lock);
+        self.learn_names(folder, dir, notes)?;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Folder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Folder").field("path", &self.path).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,212 @@
+//! Writing: the exclusive section over threads, processes and the libraries of other languages.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use cache_core::{Blob, Context, Edit, EditFn, Error, ErrorKind, Modified, PartitionKey, Result, Version};
+
+use crate::damage;
+use crate::layout::Place;
+use crate::lock::{Lock, deadline};
+use crate::look::{Keys, Sight, read_file, wait_before_next_look};
+use crate::notes::{Note, Notes};
+use crate::platform::Dir;
+use crate::replace::Temporary;
+use crate::stamp::{FileTime, Stat};
+use crate::store::{Home, Inner};
+
+/// How an exclusive section has ended.
+enum Outcome {
+    /// The stamp of what is there now; `None`: nothing is.
+    Done(Option<Version>),
+    /// Somebody wrote in spite of the lock, or removed it. Nothing was done.
+    Disturbed,
+}
+
+/// The exclusive section of one cache file, while it lasts.
+struct Section<'a> {
+    inner: &'a Inner,
+    dir: &'a Dir,
+    place: &'a Place,
+    partition: &'a PartitionKey,
+    notes: &'a Notes,
+    lock: Lock<'a>,
+    /// The file that the edit was made on.
+    seen: Option<Stat>,
+    is_damaged: bool,
+    /// Whether the file of the partition's own key is known to be right, if it is there.
+    key_is_right: bool,
+}
+
+/// What becomes of the file of the partition's own key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OwnKey {
+    /// Written if it is missing or wrong.
+    Kept,
+    /// Written anew.
+    Renewed,
+}
+
+/// So often a key is prepared that the file was found to need under the lock; then the protector is at fault.
+const PREPARATIONS: u32 = 8;
+
+impl Inner {
+    /// Reads the document, calls `edit`, and puts its answer in the document's place; all of it again if somebody wrote
+    /// in spite of the lock.
+    pub(crate) fn modify(&self, partition: &PartitionKey, own_key: OwnKey, mut edit: EditFn) -> Result<Modified> {
+        // Dropped last, when the lock is free.
+        let notes = Notes::default();
+        let started = Instant::now();
+        let deadline = deadline(self.lock_wait);
+        let (place, dir) = self.find_or_make(partition, &notes)?;
+        let key_is_right = own_key == OwnKey::Kept && self.key_is_right(&dir, &place, partition, &notes)?;
+        let mut ahead = self.look_ahead(&dir, &place, partition, &notes)?;
+        let (mut looks, mut preparations) = (0, 0);
+        loop {
+            let lock = Lock::take(&dir, &place.dir, place.lock_file(), deadline, &notes)?;
+            self.last_sweep.sweep(&dir, matches!(self.home, Home::File(_)).then_some(&*place.file));
+            let sight = match ahead.take() {
+                Some(sight) if is_unchanged(&dir, &place, sight.stat.as_ref())? => sight,
+                _ => match self.look(&dir, &place, partition, Keys::AsTheyAre, &notes) {
+                    // Somebody has protected the file with another key meanwhile. Keys are not fetched under a lock.
+                    Err(error) if error.kind() == ErrorKind::KeyUnavailable && preparations < PREPARATIONS => {
+                        preparations += 1;
+                        drop(lock);
+                        ahead = self.look_ahead(&dir, &place, partition, &notes)?;
+                        continue;
+                    }
+                    sight => sight?,
+                },
+            };
+            if sight.may_be_in_flight(started) {
+                drop(lock);
+                wait_before_next_look(looks);
+                looks += 1;
+                continue;
+            }
+            let seen = sight.stat;
+            let (document, is_damaged) = self.accept(&place, sight)?;
+            let before = seen.filter(|_| document.is_some()).map(|stat| stat.version(FileTime::now()));
+            let answer = edit(document.as_ref())?;
+            let section = Section {
+                inner: self,
+                dir: &dir,
+                place: &place,
+                partition,
+                notes: &notes,
+                lock,
+                seen,
+                is_damaged,
+                key_is_right,
+            };
+            if let Outcome::Done(after) = section.conclude(answer, before.as_ref())? {
+                return Ok(Modified { before, after });
+            }
+            notes.add(Note::Disturbed { path: place.path.clone() });
+            if Instant::now() >= deadline {
+                let message =
+                    format!("other programs write {} in spite of its lock; try again later", place.path.display());
+                return Err(Error::new(ErrorKind::Busy, message));
+            }
+        }
+    }
+
+    /// Moves whatever is at the partition's path aside, so that the next write begins anew.
+    pub(crate) fn move_aside(&self, partition: &PartitionKey) -> Result<Option<PathBuf>> {
+        let notes = Notes::default();
+        let Some((place, dir)) = self.find(partition, &notes)? else { return Ok(None) };
+        let _lock = Lock::take(&dir, &place.dir, place.lock_file(), deadline(self.lock_wait), &notes)?;
+        if read_file(&dir, &place.dir, &place.file, &notes)?.is_none() {
+            return Ok(None);
+        }
+        let failed = |error| Error::io(format_args!("cannot move {} aside", place.path.display()), error);
+        let aside = damage::set_aside(&dir, &place).map_err(failed)?;
+        dir.remove(&place.file).and_then(|()| dir.sync()).map_err(failed)?;
+        place.remember(|memory| memory.had_content = false);
+        Ok(Some(place.dir.join(aside)))
+    }
+
+    /// What the keys are needed for, done before the lock: reads and opens a protected file. If it is still the same
+    /// under the lock, it need not be read again.
+    fn look_ahead(&self, dir: &Dir, place: &Place, partition: &PartitionKey, notes: &Notes) -> Result<Option<Sight>> {
+        if !self.protection.is_protected() {
+            return Ok(None);
+        }
+        let sight = self.look(dir, place, partition, Keys::Prepare, notes)?;
+        self.prepare_to_seal()?;
+        let is_settled = sight.stat.is_none_or(|stat| stat.is_settled(FileTime::now()));
+        Ok((is_settled && !sight.needs_the_lock()).then_some(sight))
+    }
+}
+
+impl Section<'_> {
+    /// Does what the edit answered.
+    fn conclude(self, answer: Edit, before: Option<&Version>) -> Result<Outcome> {
+        match answer {
+            Edit::Keep => Ok(Outcome::Done(before.cloned())),
+            Edit::Replace(document) => self.replace(&document),
+            Edit::Remove if self.seen.is_none() => Ok(Outcome::Done(None)),
+            Edit::Remove => self.remove(),
+        }
+    }
+
+    fn replace(&self, document: &Blob) -> Result<Outcome> {
+        let bytes = self.inner.seal(document, &Context::document(crate::NAME, self.partition))?;
+        self.inner.keep_key(self.dir, self.place, self.partition, self.key_is_right)?;
+        let failed = |error| Error::io(format_args!("cannot write {}", self.place.path.display()), error);
+        let temporary = Temporary::write(self.dir, &self.place.file, bytes.expose()).map_err(failed)?;
+        if !self.is_undisturbed()? {
+            return Ok(Outcome::Disturbed);
+        }
+        self.set_aside_if_damaged()?;
+        let Some(stat) = temporary.put_in_place(&self.place.file, self.seen.as_ref()).map_err(failed)? else {
+            return Ok(Outcome::Disturbed);
+        };
+        let is_plaintext = !self.inner.protection.is_protected();
+        self.place.remember(|memory| {
+            memory.had_content = true;
+            memory.sound = is_plaintext.then_some(stat);
+        });
+        Ok(Outcome::Done(Some(stat.version(FileTime::now()))))
+    }
+
+    fn remove(&self) -> Result<Outcome> {
+        if !self.is_undisturbed()? {
+            return Ok(Outcome::Disturbed);
+        }
+        self.set_aside_if_damaged()?;
+        let failed = |error| Error::io(format_args!("cannot remove {}", self.place.path.display()), error);
+        self.dir.remove(&self.place.file).map_err(failed)?;
+        if let Some(key_file) = &self.place.key_file {
+            self.dir.remove(key_file).map_err(failed)?;
+        }
+        self.dir.sync().map_err(failed)?;
+        self.place.remember(|memory| *memory = crate::layout::Memory::default());
+        Ok(Outcome::Done(None))
+    }
+
+    /// The last look before anything is put in place: whoever entered beside this process has written, or has removed
+    /// the lock file.
+    fn is_undisturbed(&self) -> Result<bool> {
+        Ok(self.lock.is_held() && is_unchanged(self.dir, self.place, self.seen.as_ref())?)
+    }
+
+    fn set_aside_if_damaged(&self) -> Result<()> {
+        if !self.is_damaged {
+            return Ok(());
+        }
+        let aside = damage::set_aside(self.dir, self.place).map_err(|error| {
+            Error::io(format_args!("cannot move the damaged file {} aside", self.place.path.display()), error)
+        })?;
+        self.notes.add(Note::SetAside { path: self.place.path.clone(), aside: self.place.dir.join(aside) });
+        Ok(())
+    }
+}
+
+/// Whether the cache file is the one that `seen` is the stat of.
+fn is_unchanged(dir: &Dir, place: &Place, seen: Option<&Stat>) -> Result<bool> {
+    let there = dir
+        .stat(&place.file)
+        .map_err(|error| Error::io(format_args!("cannot look at {}", place.path.display()), error))?;
+    Ok(there.as_ref() == seen)
+}
