@@ -1,0 +1,223 @@
+//! The stores that `--store` can name, and their protection. A new kind of store is added here and nowhere else: a
+//! variant of [`Address`], its text form, and how it is opened.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use cache_core::{
+    CacheStore, Changes, Committed, Documents, PartitionKey, PersistedTokenCache, Snapshot, TokenCache, blocking,
+};
+use cache_crypto::{Envelope, Key, Passphrase};
+use cache_file::FileStore;
+
+use crate::args::{Location, ProtectionArgs};
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::process::PASSPHRASE_VARIABLE;
+
+/// Where a cache is kept, as `--store` names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Address {
+    /// `file:PATH`: one file, shared by processes.
+    File(PathBuf),
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            Some(("file", "")) => Err("the path is missing; write file:PATH".to_owned()),
+            Some(("file", path)) => Ok(Self::File(path.into())),
+            _ => Err("no store of this kind is known; write file:PATH".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file:{}", path.display()),
+        }
+    }
+}
+
+impl Address {
+    /// Whether the store lives in this file.
+    pub(crate) fn is_at(&self, file: &Path) -> bool {
+        match self {
+            Self::File(path) => matches!((path.canonicalize(), file.canonicalize()), (Ok(a), Ok(b)) if a == b),
+        }
+    }
+
+    /// Whether anything stands at this address.
+    fn is_taken(&self) -> bool {
+        match self {
+            // A link counts, wherever it leads.
+            Self::File(path) => path.symlink_metadata().is_ok(),
+        }
+    }
+
+    fn open(&self, protection: Protection, context: &Context) -> Result<Arc<dyn CacheStore>, Failure> {
+        match self {
+            Self::File(path) => {
+                let file = FileStore::at(path);
+                let file = match protection {
+                    Protection::Plaintext => file.plaintext(),
+                    Protection::Encrypted(envelope) => file.protector(Arc::new(envelope)),
+                };
+                Ok(Arc::new(Documents::with_clock(file.build()?, Arc::clone(&context.clock))))
+            }
+        }
+    }
+}
+
+/// A store that is open, at its shared partition.
+#[derive(Debug)]
+pub(crate) struct Store {
+    address: Address,
+    protection: String,
+    cache: blocking::PersistedTokenCache,
+}
+
+impl Store {
+    /// Opens the store that the arguments name. Exit 2: not exactly one protection is given.
+    pub(crate) fn open(location: &Location, context: &Context) -> Result<Self, Failure> {
+        Self::with_protection(&location.store, Protection::chosen(location, context)?, context)
+    }
+
+    /// The same; a key file that is not there is created first, if nothing stands at the store's address.
+    ///
+    /// A new key cannot open what another one protects, so that it would only hide that the right one is missing.
+    pub(crate) fn open_creating_key(location: &Location, context: &Context) -> Result<Self, Failure> {
+        let protection = match &location.protection.key_file {
+            Some(path) if location.store.is_taken() && !path.exists() => {
+                return Err(Failure::error(format!(
+                    "there is no key file at {}, and {} is there already, which a new key would not open; name the key \
+                     file that it was made with",
+                    path.display(),
+                    location.store
+                )));
+            }
+            Some(path) => {
+                Protection::check_alone(context)?;
+                Protection::Encrypted(Envelope::with_key(Key::from_file_or_create(path)?))
+            }
+            None => Protection::chosen(location, context)?,
+        };
+        Self::with_protection(&location.store, protection, context)
+    }
+
+    /// The cache that the store holds now.
+    pub(crate) fn load(&self) -> Result<TokenCache, Failure> {
+        Ok(self.cache.read(&PartitionKey::Shared, TokenCache::clone)?)
+    }
+
+    /// What the store holds now, entry by entry.
+    pub(crate) fn snapshot(&self) -> Result<Option<Snapshot>, Failure> {
+        Ok(pollster::block_on(self.cache.as_async().store().load(&PartitionKey::Shared))?)
+    }
+
+    /// Merges changes into the store.
+    pub(crate) fn commit(&self, changes: &Changes) -> Result<Committed, Failure> {
+        Ok(pollster::block_on(self.cache.as_async().store().commit(&PartitionKey::Shared, changes))?)
+    }
+
+    /// The cache over the store.
+    pub(crate) fn cache(&self) -> &blocking::PersistedTokenCache {
+        &self.cache
+    }
+
+    /// Where the store is.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// What protects the store, for people.
+    pub(crate) fn protection(&self) -> &str {
+        &self.protection
+    }
+
+    fn with_protection(address: &Address, protection: Protection, context: &Context) -> Result<Self, Failure> {
+        let described = protection.describe();
+        let store = address.open(protection, context)?;
+        let cache = PersistedTokenCache::builder(store).clock(Arc::clone(&context.clock)).build();
+        Ok(Self { address: address.clone(), protection: described, cache: blocking::PersistedTokenCache::new(cache) })
+    }
+}
+
+/// How a store is protected.
+#[derive(Debug)]
+enum Protection {
+    Plaintext,
+    Encrypted(Envelope),
+}
+
+impl Protection {
+    fn chosen(location: &Location, context: &Context) -> Result<Self, Failure> {
+        let ProtectionArgs { key_file, passphrase_file, plaintext } = &location.protection;
+        if key_file.is_some() || passphrase_file.is_some() || *plaintext {
+            Self::check_alone(context)?;
+        }
+        let envelope = match (key_file, passphrase_file, &context.passphrase) {
+            (Some(path), ..) => Envelope::with_key(key(path)?),
+            (None, Some(path), _) => Envelope::with_passphrase(Passphrase::from_file(path)?),
+            (None, None, _) if *plaintext => return Ok(Self::Plaintext),
+            (None, None, Some(words)) => Envelope::with_passphrase(Passphrase::new(words.clone())?),
+            (None, None, None) => {
+                return Err(Failure::usage(format!(
+                    "say how {} is protected: give --key-file FILE or --passphrase-file FILE, set {PASSPHRASE_VARIABLE}, \
+                     or give --plaintext if it is not encrypted",
+                    location.store
+                )));
+            }
+        };
+        Ok(Self::Encrypted(envelope))
+    }
+
+    /// Exit 2 if the environment holds a passphrase besides the option that is given.
+    fn check_alone(context: &Context) -> Result<(), Failure> {
+        match context.passphrase {
+            Some(_) => Err(Failure::usage(format!(
+                "{PASSPHRASE_VARIABLE} is set and another protection is given; unset the variable, or leave the option out"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Self::Plaintext => "none".to_owned(),
+            Self::Encrypted(envelope) => envelope.describe(),
+        }
+    }
+}
+
+fn key(path: &Path) -> Result<Key, Failure> {
+    match Key::from_file(path) {
+        Err(error) if error.kind() == cache_core::ErrorKind::KeyUnavailable => Err(Failure::error(format!(
+            "there is no key file at {}; name the right one, or, for a new store, create one by \
+             `tokencache import --create-key`",
+            path.display()
+        ))),
+        other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_read_as_they_are_written() {
+        for text in ["file:/var/cache/msal.cache", "file:relative path:with colon", "file:C:\\cache"] {
+            assert_eq!(text.parse::<Address>().expect("an address").to_string(), text);
+        }
+        for text in ["", "file", "file:", "/var/cache/msal.cache", "C:\\cache", "sqlserver:x"] {
+            let refused = text.parse::<Address>().expect_err("no address");
+            assert!(refused.contains("file:PATH"), "{refused}");
+        }
+    }
+}

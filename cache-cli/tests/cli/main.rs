@@ -1,0 +1,15 @@
+//! The real command, run: every command, exit code and form of the output.
+
+mod demo;
+mod documents;
+mod general;
+mod get_token;
+mod import_export;
+mod list_show;
+mod protection;
+mod readme;
+mod remove;
+mod sandbox;
+mod secrets;
+#[cfg(unix)]
+mod terminal;

@@ -1,0 +1,79 @@
+//! The README documents the JSON that the command prints: same names, same nesting.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::sandbox::{ALICE, APP, Ran, Sandbox, document, tokencache};
+
+const README: &str = include_str!("../../README.md");
+
+/// The JSON under a heading of the README.
+fn documented(heading: &str) -> Value {
+    let section = README.split(&format!("\n## {heading}\n")).nth(1).expect("the heading");
+    let block = section.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of JSON");
+    serde_json::from_str(block).expect("JSON")
+}
+
+/// The paths of every value: member names, and `[]` for the items of a list.
+fn paths(value: &Value) -> BTreeSet<String> {
+    fn walk(value: &Value, path: &str, paths: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    walk(value, &format!("{path}.{name}"), paths);
+                }
+            }
+            Value::Array(items) => {
+                for value in items {
+                    walk(value, &format!("{path}[]"), paths);
+                }
+            }
+            _ => {
+                paths.insert(path.to_owned());
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    walk(value, "", &mut found);
+    found
+}
+
+#[test]
+fn every_report_is_as_documented() {
+    let sandbox = Sandbox::of("py-unknown-preserved");
+    assert_eq!(paths(&sandbox.list()), paths(&documented("list")));
+
+    let sandbox = Sandbox::of("net-users-multi-tenant");
+    let asked = ["get-token", "--client-id", APP, "--scope", "Calendars.Read", "--account", ALICE];
+    assert_eq!(paths(&sandbox.run(&asked).json()), paths(&documented("get-token")));
+
+    let account = sandbox.list()["accounts"][0]["entries"][0]["id"].as_str().expect("an id").to_owned();
+    let without_fields = |value: &Value| {
+        let mut value = value.clone();
+        value["fields"] = "fields".into();
+        paths(&value)
+    };
+    let shown = sandbox.run(&["show", &account]).json();
+    assert_eq!(without_fields(&shown), without_fields(&documented("show")));
+
+    let later = Ran::of(&mut sandbox.command_at(1_900_000_000, &["remove", "--expired"])).json();
+    assert_eq!(paths(&later), paths(&documented("remove")));
+}
+
+#[test]
+fn an_import_is_as_documented() {
+    let sandbox = Sandbox::of("net-user-single");
+    let mut older: Value = serde_json::from_slice(&document("net-user-single")).expect("JSON");
+    for token in older["AccessToken"].as_object_mut().expect("a section").values_mut() {
+        token["cached_at"] = "1".into();
+    }
+    let report = sandbox.import(older.to_string().as_bytes()).json();
+    assert_eq!(paths(&report), paths(&documented("import")));
+}
+
+#[test]
+fn a_demo_is_as_documented() {
+    let report = Ran::of(tokencache().args(["demo", "--processes", "1", "--updates", "2"])).json();
+    assert_eq!(paths(&report), paths(&documented("demo")));
+}

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The whole test suite, as a contributor runs it: under ten minutes on two cores, cold.
+#
+#     scripts/test.sh          everything that needs nothing but the toolchain
+#     scripts/test.sh --all    and the long runs: every figure that README.md and CHANGELOG.md promise, at full length
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+all=
+for argument in "$@"; do
+    case "$argument" in
+        --all) all=yes ;;
+        *)
+            echo "usage: scripts/test.sh [--all]" >&2
+            exit 2
+            ;;
+    esac
+done
+
+# Debug information doubles the build and is of no use to a passing test.
+export CARGO_PROFILE_DEV_DEBUG=${CARGO_PROFILE_DEV_DEBUG:-0}
+
+cargo test --workspace --locked
+
+if [ -n "$all" ]; then
+    # Stores do the same on a runtime's blocking pool as inline.
+    cargo test --locked -p cache-core -p cache-file --features cache-core/tokio,cache-file/tokio
+    # The promises about processes, at full length and at full speed.
+    TOKEN_CACHE_FULL_LENGTH=1 cargo test --release --locked -p cache-file --test promises -- --nocapture
+    cargo run --release --locked -p cache-cli -- demo
+fi
