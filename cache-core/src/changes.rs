@@ -12,7 +12,17 @@ use crate::entry::{Entry, EntryId, Version};
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
     list: Arc<Vec<Change>>,
-    fence: Option<u64>,
+    fence: Option<Fence>,
+}
+
+/// The fence of a lease. Fences of one name rise with every lease; those of different names say nothing of each other,
+/// since their holders work at the same time.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Fence {
+    /// The name of the lease.
+    pub lease: Arc<str>,
+    /// What [`LeaseHandle::fence`](crate::LeaseHandle::fence) gave.
+    pub number: u64,
 }
 
 /// One change to one entry, or to all entries of one account.
@@ -81,7 +91,7 @@ pub enum Skip {
     GuardGone,
     /// Remove: the version to match is not the one stored.
     NoMatch,
-    /// Every change of a commit whose fence is lower than one seen.
+    /// Every change of a commit whose fence is lower than one seen of the same lease.
     Fenced,
 }
 
@@ -91,10 +101,11 @@ impl Changes {
         Self { list: Arc::new(list), fence: None }
     }
 
-    /// The same changes under the fence of a lease: a store that has seen a higher fence applies none of them.
+    /// The same changes under the fence of the lease of this name: a store that has seen a higher fence of it in this
+    /// partition applies none of them.
     #[must_use]
-    pub fn with_fence(mut self, fence: u64) -> Self {
-        self.fence = Some(fence);
+    pub fn with_fence(mut self, lease: impl Into<Arc<str>>, number: u64) -> Self {
+        self.fence = Some(Fence { lease: lease.into(), number });
         self
     }
 
@@ -104,8 +115,8 @@ impl Changes {
     }
 
     /// The fence of the lease that these changes were made under.
-    pub fn fence(&self) -> Option<u64> {
-        self.fence
+    pub fn fence(&self) -> Option<&Fence> {
+        self.fence.as_ref()
     }
 
     /// The puts that are not among the skipped ones, with the version that `version` gives their entry.
@@ -177,6 +188,13 @@ impl fmt::Debug for Change {
                 f.debug_struct("RemoveAccount").field("environments", environments).finish_non_exhaustive()
             }
         }
+    }
+}
+
+impl fmt::Debug for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Leases may be named by what their holders spend.
+        write!(f, "Fence({})", self.number)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::changes::{Changes, Committed, Skip};
+use crate::changes::{Changes, Committed, Fence, Skip};
 use crate::document::UnifiedDocument;
 use crate::entry::{EntryId, Snapshot, Stored, Version};
 use crate::error::{Error, ErrorKind, Result};
@@ -98,9 +98,9 @@ pub struct Documents<D> {
     store: D,
     clock: Arc<dyn Clock>,
     leases: ProcessLeases,
-    /// The highest fence seen of each partition. Leases over documents are freed by death and cannot pass to another
+    /// The highest fences seen. Leases over documents are freed by death and cannot pass to another
     /// holder, so that a fence needs to hold within the process only.
-    fences: Arc<Mutex<HashMap<PartitionKey, u64>>>,
+    fences: Arc<Mutex<Fences>>,
 }
 
 impl<D: DocumentStore> Documents<D> {
@@ -209,20 +209,16 @@ impl<D: DocumentStore> CacheStore for Documents<D> {
     }
 }
 
+/// The highest fence seen, by partition and lease.
+pub(crate) type Fences = HashMap<PartitionKey, HashMap<Arc<str>, u64>>;
+
 /// Whether a commit under `fence` comes too late; remembers the highest fence seen.
-pub(crate) fn fenced(seen: &mut HashMap<PartitionKey, u64>, partition: &PartitionKey, fence: Option<u64>) -> bool {
-    let Some(fence) = fence else { return false };
-    match seen.get_mut(partition) {
-        Some(highest) if fence < *highest => true,
-        Some(highest) => {
-            *highest = fence;
-            false
-        }
-        None => {
-            seen.insert(partition.clone(), fence);
-            false
-        }
-    }
+pub(crate) fn fenced(seen: &mut Fences, partition: &PartitionKey, fence: Option<&Fence>) -> bool {
+    let Some(Fence { lease, number }) = fence else { return false };
+    let highest = seen.entry(partition.clone()).or_default().entry(Arc::clone(lease)).or_insert(*number);
+    let late = number < highest;
+    *highest = (*highest).max(*number);
+    late
 }
 
 /// The entry that a skipped change is reported under; a removal of an account has no single one.

@@ -56,7 +56,7 @@ mod error;
 mod json;
 mod lease;
 mod memory;
-mod merge;
+pub mod merge;
 mod observe;
 mod partition;
 mod persisted;
@@ -71,7 +71,7 @@ mod token_cache;
 
 pub use async_trait::async_trait;
 
-pub use changes::{Change, Changes, Committed, Guard, Skip};
+pub use changes::{Change, Changes, Committed, Fence, Guard, Skip};
 pub use document::UnifiedDocument;
 pub use document_store::{DocumentStore, Documents, Edit, EditFn, Modified, StoredDocument};
 pub use entry::{AccountRef, Entry, EntryId, Snapshot, Stored, Version};

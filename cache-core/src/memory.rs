@@ -1,7 +1,7 @@
 //! The reference store: entries in the memory of this process.
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::ops::Bound;
@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::client::Sealed;
 use crate::changes::{Changes, Committed, Skip};
-use crate::document_store::{change_id, fenced};
+use crate::document_store::{Fences, change_id, fenced};
 use crate::entry::{Entry, EntryId, Snapshot, Stored, Version};
 use crate::environment::host_of;
 use crate::error::Result;
@@ -61,8 +61,8 @@ struct Shared {
 #[derive(Default)]
 struct Content {
     partitions: BTreeMap<PartitionKey, Partition>,
-    /// The highest fence seen of each partition; outlives the partition, as the holder that it shuts out may.
-    fences: HashMap<PartitionKey, u64>,
+    /// The highest fences seen of each partition; they outlive the partition, as the holder that it shuts out may.
+    fences: Fences,
     /// Counts the changes of the whole store, so that a partition made anew never repeats a stamp.
     generation: u64,
 }

@@ -16,7 +16,7 @@
 //! | remove | anything | gone; removing what is not there is no error |
 //! | remove `if_match` | another version | skip: [`NoMatch`](Skip::NoMatch) |
 //! | remove account | entries of that home account id in those environments | gone; other accounts, app metadata and unknown data stay |
-//! | fence lower than one seen | | skip all: [`Fenced`](Skip::Fenced) |
+//! | fence lower than one seen of the same lease | | skip all: [`Fenced`](Skip::Fenced) |
 //! | any | unknown sections, entries not named, unreadable entries | untouched |
 //! | the same commit twice | | same result as once |
 

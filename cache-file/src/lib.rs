@@ -143,7 +143,7 @@
 //!
 //! Linux is tested; macOS and the BSDs share its code. Linux alone tells which boot and process namespace a lock file
 //! is from, so that a killed process's lock is recovered at once; elsewhere it is after 2 s. On Windows, files inherit
-//! the access list of their folder, and locks vanish with their process.
+//! the access list of their folder, and locks vanish with their process; that part has not been run there yet.
 //!
 //! # Features
 //!

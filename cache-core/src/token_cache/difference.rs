@@ -6,8 +6,8 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::TokenCache;
+use super::rivals::Kept;
 use super::table::{Row, Table};
-use super::write::Kept;
 use crate::changes::{Change, Guard};
 use crate::entry::{AccountRef, Entry, EntryId, Stored, Version};
 use crate::json::same_entity;

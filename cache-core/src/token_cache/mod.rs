@@ -6,6 +6,7 @@ mod index;
 mod journal;
 mod lookup;
 mod query;
+mod rivals;
 mod table;
 mod write;
 

@@ -5,7 +5,7 @@
 //! that the kernel removes when its handle closes, by whatever death. MSAL.NET, Go and Java cannot open it then, Node
 //! and Python see that it exists, and Node's stray removal fails instead of stealing it.
 //!
-//! This module follows the documented behaviour of Windows; it is checked by its compiler only, not by tests there.
+//! This module follows the documented behaviour of Windows, and has not been run there.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};

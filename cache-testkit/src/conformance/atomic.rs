@@ -96,7 +96,7 @@ pub async fn the_same_commit_twice_is_as_once(setup: &Setup<'_>) {
         Change::remove(EntryId::new("RefreshToken", "removed")),
         remove_account(ALICE, &PUBLIC),
     ])
-    .with_fence(1);
+    .with_fence("refresh", 1);
     let once = setup.commit(changes.clone()).await;
     setup.expect_only(&[&replaced, &inserted, &newer]).await;
     let twice = setup.commit(changes).await;

@@ -111,9 +111,9 @@ pub async fn a_commit_answers_the_versions_that_it_wrote(setup: &Setup<'_>) {
     expect_written(setup, &done, &[&replacing, &same]).await;
     let last = refresh_token("replaced").at(now_plus(-2)).secret("last").entry();
     setup.apply(vec![put_over(&last, &done.written[0].1)]).await;
-    let fenced = setup.commit(Changes::new(vec![Change::put(new("one"))]).with_fence(2)).await;
+    let fenced = setup.commit(Changes::new(vec![Change::put(new("one"))]).with_fence("refresh", 2)).await;
     expect_written(setup, &fenced, &[&new("one")]).await;
-    let fenced = setup.commit(Changes::new(vec![Change::put(new("two"))]).with_fence(1)).await;
+    let fenced = setup.commit(Changes::new(vec![Change::put(new("two"))]).with_fence("refresh", 1)).await;
     expect_written(setup, &fenced, &[]).await;
 }
 

@@ -84,6 +84,7 @@ macro_rules! conformance_suite {
                 a_fence_is_seen_when_nothing_changes
                 removals_are_fenced_out_too
                 a_fence_outlives_the_entries
+                a_fence_is_bound_to_its_lease
                 a_fence_is_bound_to_its_partition
                 a_lease_that_has_passed_fences_its_holder_out
             ]

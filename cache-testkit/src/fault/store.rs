@@ -1,5 +1,6 @@
 //! A [`CacheStore`] that fails by plan.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -109,7 +110,7 @@ impl LeaseHandle for FaultyLease {
 fn shortened(changes: &Changes, length: usize) -> Changes {
     let first = Changes::new(changes.iter().take(length).cloned().collect());
     match changes.fence() {
-        Some(fence) => first.with_fence(fence),
+        Some(fence) => first.with_fence(Arc::clone(&fence.lease), fence.number),
         None => first,
     }
 }
