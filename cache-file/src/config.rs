@@ -6,33 +6,23 @@ use std::time::Duration;
 
 use cache_core::{Documents, Error, ErrorKind, Protector, Result};
 
+use crate::folder::Folder;
+use crate::inner::{Home, Inner};
 use crate::layout::Place;
-use crate::names::Folder;
-use crate::store::{FileStore, Home, Inner};
+use crate::protection::Protection;
+use crate::store::FileStore;
 
-/// How the files of a store are protected.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Protection {
-    /// Not at all, beyond the mode of the files: whoever can read them has the tokens. The MSAL libraries can share
-    /// the file.
-    Plaintext,
-    /// By this protector: the files are of no use without its key.
-    Protected(Arc<dyn Protector>),
-}
-
-impl Protection {
-    /// `plaintext` or `protected`, for people to read.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Plaintext => "plaintext",
-            Self::Protected(_) => "protected",
-        }
+impl FileStore {
+    /// One shared cache in the file `path`. Any partition but [`PartitionKey::Shared`](cache_core::PartitionKey::Shared) is `InvalidInput`.
+    ///
+    /// Folders that are missing are made at the first write, for their owner only.
+    pub fn at(path: impl AsRef<Path>) -> FileStoreBuilder {
+        FileStoreBuilder::new(path.as_ref(), false)
     }
 
-    /// Whether a key is needed to read the files.
-    pub fn is_protected(&self) -> bool {
-        matches!(self, Self::Protected(_))
+    /// A file per partition in the folder `dir`, under names that do not tell whose they are.
+    pub fn in_dir(dir: impl AsRef<Path>) -> FileStoreBuilder {
+        FileStoreBuilder::new(dir.as_ref(), true)
     }
 }
 

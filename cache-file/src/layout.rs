@@ -20,7 +20,7 @@ use cache_core::{Blob, Error, ErrorKind, PartitionKey, Result};
 use sha2::{Digest as _, Sha256};
 
 use crate::platform::StatPath;
-use crate::stamp::Stat;
+use crate::stamp::{FileKind, Stat};
 
 /// The file of one partition.
 #[derive(Debug)]
@@ -181,6 +181,27 @@ fn is_hex(text: &[u8]) -> bool {
 fn split_last_dot(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = text.iter().rposition(|&byte| byte == b'.')?;
     Some((&text[..at], &text[at + 1..]))
+}
+
+impl Place {
+    /// What the cache file is now; `None` if there is none. `Denied`: something else has its name.
+    pub(crate) fn stat(&self) -> Result<Option<Stat>> {
+        let stat = self
+            .stat_path
+            .stat()
+            .map_err(|error| Error::io(format_args!("cannot look at {}", self.path.display()), error))?;
+        match stat.map(|stat| stat.kind) {
+            None | Some(FileKind::Regular) => Ok(stat),
+            Some(FileKind::Symlink) => Err(unusable(&self.path, "a symbolic link")),
+            Some(FileKind::Other) => Err(unusable(&self.path, "no regular file")),
+        }
+    }
+}
+
+/// The error for something that is not used as a cache file.
+pub(crate) fn unusable(path: &Path, what: &str) -> Error {
+    let message = format!("{} is {what}, which is not used for a cache; give the path of a file", path.display());
+    Error::new(ErrorKind::Denied, message)
 }
 
 #[cfg(test)]

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use cache_core::{Error, ErrorKind, Lease, LeaseHandle, PartitionKey, Result, async_trait, blocking_work};
 
 use crate::NAME;
+use crate::inner::Inner;
 use crate::lock::{deadline, pause};
 use crate::notes::Notes;
 use crate::platform::{self, Dir, Opened};
 use crate::stale::{Holder, line};
 use crate::stamp::FileTime;
-use crate::store::Inner;
 
 /// Waits for the lease `name` of a partition. Not had within `wait`: `Busy`, with the process id and the age.
 pub(crate) async fn take(inner: Arc<Inner>, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease> {

@@ -153,6 +153,8 @@
 
 mod config;
 mod damage;
+mod folder;
+mod inner;
 mod layout;
 mod lease;
 mod lock;
@@ -161,6 +163,7 @@ mod names;
 mod notes;
 mod partitions;
 mod platform;
+mod protection;
 mod reading;
 mod replace;
 mod stale;
@@ -169,7 +172,8 @@ mod store;
 mod turn;
 mod writing;
 
-pub use config::{FileStoreBuilder, Protection};
+pub use config::FileStoreBuilder;
+pub use protection::Protection;
 pub use store::FileStore;
 
 /// The store's kind in errors, spans and protected files.

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use cache_core::{Blob, Context, Error, ErrorKind, PartitionKey, Protector, Result, UnifiedDocument};
 
-use crate::config::Protection;
 use crate::damage::{self, Condition};
-use crate::layout::Place;
+use crate::inner::Inner;
+use crate::layout::{Place, unusable};
 use crate::notes::{Note, Notes};
 use crate::platform::{self, Dir, Opened, Writers};
+use crate::protection::Protection;
 use crate::stamp::{FileTime, Stat};
-use crate::store::{Inner, unusable};
 
 /// Larger files are not read and not written: they are no token caches, and would not fit into memory well.
 const LARGEST: u64 = 1 << 30;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use cache_core::{Blob, Context, Edit, Error, ErrorKind, PartitionKey, Result};
 
 use crate::NAME;
+use crate::inner::{Home, Inner};
 use crate::layout::{Place, key_file, name_of_key_file};
 use crate::look::{at_path, read_file};
 use crate::notes::Notes;
 use crate::platform::Dir;
 use crate::replace::Temporary;
-use crate::store::{Home, Inner};
 use crate::writing::OwnKey;
 
 /// Partitions of which the keys are read at a time.

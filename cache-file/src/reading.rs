@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use cache_core::{Blob, Error, ErrorKind, PartitionKey, Result, StoredDocument};
 
+use crate::inner::Inner;
 use crate::layout::Place;
 use crate::lock::{Lock, NotHad, deadline};
 use crate::look::{Found, Keys, Sight, wait_before_next_look};
 use crate::notes::{Note, Notes};
 use crate::stamp::FileTime;
-use crate::store::Inner;
 
 impl Inner {
     /// The document of the partition and its stamp.

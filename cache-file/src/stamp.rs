@@ -5,6 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cache_core::Version;
 
+/// Whether files have a time of the last change of anything about them, which nobody can set.
+const HAS_CHANGE_TIME: bool = cfg!(unix);
+
 /// A change in the same tick of the clock as the look before it can leave the stat as it was. Ticks of file systems
 /// last 10 ms and less; a file changed less than this long ago is looked at again.
 const TICK: Duration = Duration::from_millis(20);
@@ -100,7 +103,7 @@ impl Stat {
     /// them, however soon; our own files are such ([`settle`](crate::replace)). Of a file whose times agree, only age
     /// tells that the tick of its last change is over.
     pub(crate) fn is_settled(&self, now: FileTime) -> bool {
-        if crate::platform::HAS_CHANGE_TIME && self.modified != self.changed {
+        if HAS_CHANGE_TIME && self.modified != self.changed {
             return true;
         }
         let tick = if self.modified.nanos == 0 && self.changed.nanos == 0 { COARSE_TICK } else { TICK };
@@ -170,7 +173,7 @@ mod tests {
     #[test]
     fn a_stamp_whose_times_differ_holds_at_once() {
         let marked = stat(T, T.plus(Duration::from_nanos(1)));
-        assert_eq!(marked.is_settled(T), crate::platform::HAS_CHANGE_TIME);
+        assert_eq!(marked.is_settled(T), HAS_CHANGE_TIME);
     }
 
     #[test]

@@ -2,64 +2,27 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use cache_core::{
-    DocumentStore, EditFn, Error, ErrorKind, Lease, Modified, PartitionKey, Result, StoredDocument, Version,
-    async_trait, blocking_work,
+    DocumentStore, EditFn, Error, Lease, Modified, PartitionKey, Result, StoredDocument, Version, async_trait,
+    blocking_work,
 };
 
-use crate::config::{FileStoreBuilder, Protection};
-use crate::layout::Place;
-use crate::names::Folder;
+use crate::inner::Inner;
 use crate::notes::Notes;
-use crate::stamp::{FileKind, FileTime, Stat};
+use crate::protection::Protection;
 use crate::writing::OwnKey;
 use crate::{NAME, lease};
 
 /// Token caches in files: one [shared](PartitionKey::Shared) cache in one file, or a file per partition in a folder.
 ///
 /// Cloning gives another handle of the same store. Use it through [`Documents`](cache_core::Documents), which
-/// [`FileStoreBuilder::open`] gives.
+/// [`FileStoreBuilder::open`](crate::FileStoreBuilder::open) gives.
 #[derive(Debug, Clone)]
 pub struct FileStore(Arc<Inner>);
 
-/// What all clones of a store share.
-#[derive(Debug)]
-pub(crate) struct Inner {
-    path: PathBuf,
-    pub(crate) home: Home,
-    pub(crate) protection: Protection,
-    pub(crate) lock_wait: Duration,
-    pub(crate) migrate_plaintext: bool,
-    /// Whether the user has heard that the folder is group-writable.
-    pub(crate) has_warned: AtomicBool,
-    pub(crate) last_sweep: crate::replace::LastSweep,
-}
-
-/// Where the partitions are.
-#[derive(Debug)]
-pub(crate) enum Home {
-    /// The shared partition alone, in this file.
-    File(Arc<Place>),
-    /// Any partition, each in a file of its own.
-    Folder(Folder),
-}
-
 impl FileStore {
-    /// One shared cache in the file `path`. Any partition but [`PartitionKey::Shared`] is `InvalidInput`.
-    ///
-    /// Folders that are missing are made at the first write, for their owner only.
-    pub fn at(path: impl AsRef<Path>) -> FileStoreBuilder {
-        FileStoreBuilder::new(path.as_ref(), false)
-    }
-
-    /// A file per partition in the folder `dir`, under names that do not tell whose they are.
-    pub fn in_dir(dir: impl AsRef<Path>) -> FileStoreBuilder {
-        FileStoreBuilder::new(dir.as_ref(), true)
-    }
-
     pub(crate) fn new(inner: Inner) -> Self {
         Self(Arc::new(inner))
     }
@@ -157,57 +120,6 @@ impl DocumentStore for FileStore {
     async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Option<Result<Lease>> {
         Some(lease::take(Arc::clone(&self.0), partition, name, wait).await.map_err(named))
     }
-}
-
-impl Inner {
-    pub(crate) fn new(
-        path: PathBuf,
-        home: Home,
-        protection: Protection,
-        lock_wait: Duration,
-        migrate_plaintext: bool,
-    ) -> Self {
-        Self {
-            path,
-            home,
-            protection,
-            lock_wait,
-            migrate_plaintext,
-            has_warned: AtomicBool::new(false),
-            last_sweep: crate::replace::LastSweep::default(),
-        }
-    }
-
-    /// One stat, nothing else.
-    fn stamp_at(&self, place: &Place) -> Result<Option<Version>> {
-        Ok(place.stat()?.filter(|stat| self.holds_something(stat)).map(|stat| stat.version(FileTime::now())))
-    }
-
-    /// A plaintext file without a byte in it is as good as none: MSAL Node makes one when it starts.
-    pub(crate) fn holds_something(&self, stat: &Stat) -> bool {
-        stat.size > 0 || self.protection.is_protected()
-    }
-}
-
-impl Place {
-    /// What the cache file is now; `None` if there is none. `Denied`: something else has its name.
-    pub(crate) fn stat(&self) -> Result<Option<Stat>> {
-        let stat = self
-            .stat_path
-            .stat()
-            .map_err(|error| Error::io(format_args!("cannot look at {}", self.path.display()), error))?;
-        match stat.map(|stat| stat.kind) {
-            None | Some(FileKind::Regular) => Ok(stat),
-            Some(FileKind::Symlink) => Err(unusable(&self.path, "a symbolic link")),
-            Some(FileKind::Other) => Err(unusable(&self.path, "no regular file")),
-        }
-    }
-}
-
-/// The error for something that is not used as a cache file.
-pub(crate) fn unusable(path: &Path, what: &str) -> Error {
-    let message = format!("{} is {what}, which is not used for a cache; give the path of a file", path.display());
-    Error::new(ErrorKind::Denied, message)
 }
 
 fn named(error: Error) -> Error {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use cache_core::{Blob, Context, Edit, EditFn, Error, ErrorKind, Modified, PartitionKey, Result, Version};
 
 use crate::damage;
+use crate::inner::{Home, Inner};
 use crate::layout::Place;
 use crate::lock::{Lock, deadline};
 use crate::look::{Keys, Sight, read_file, wait_before_next_look};
@@ -13,7 +14,6 @@ use crate::notes::{Note, Notes};
 use crate::platform::Dir;
 use crate::replace::Temporary;
 use crate::stamp::{FileTime, Stat};
-use crate::store::{Home, Inner};
 
 /// How an exclusive section has ended.
 enum Outcome {

@@ -18,9 +18,6 @@ use super::{Opened, Writers};
 use crate::stale::Marks;
 use crate::stamp::{FileKind, FileTime, Stat};
 
-/// The second time of a file's stat is that of its making.
-pub(crate) const HAS_CHANGE_TIME: bool = false;
-
 const SHARE_NOTHING: u32 = 0;
 const SHARE_READ: u32 = 1;
 const SHARE_ALL: u32 = 7;

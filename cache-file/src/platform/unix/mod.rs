@@ -20,9 +20,6 @@ pub(crate) use self::process::{here, is_alive};
 use super::{Opened, Writers};
 use crate::stamp::{FileKind, FileTime, Stat};
 
-/// A file's second time is set by the kernel at every change and by nobody else.
-pub(crate) const HAS_CHANGE_TIME: bool = true;
-
 const OWNER_ONLY: Mode = Mode::RUSR.union(Mode::WUSR);
 const FOLDER: Mode = Mode::RWXU;
 
