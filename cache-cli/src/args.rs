@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use crate::address::Address;
 use crate::exit::Failure;
-use crate::store::Address;
 
 /// Headings of the help texts.
 const PROTECTION: &str = "Protection (exactly one, or the environment variable TOKENCACHE_PASSPHRASE)";

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod address;
 mod args;
 mod commands;
 mod context;

@@ -1,9 +1,7 @@
-//! The stores that `--store` can name, and their protection. A new kind of store is added here and nowhere else: a
-//! variant of [`Address`], its text form, and how it is opened.
+//! The stores that `--store` can name, opened with their protection. A new kind of store is a variant of [`Address`] and a
+//! line in [`open`].
 
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::Path;
 use std::sync::Arc;
 
 use cache_core::{
@@ -12,67 +10,11 @@ use cache_core::{
 use cache_crypto::{Envelope, Key, Passphrase};
 use cache_file::FileStore;
 
+use crate::address::Address;
 use crate::args::{Location, ProtectionArgs};
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::process::PASSPHRASE_VARIABLE;
-
-/// Where a cache is kept, as `--store` names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Address {
-    /// `file:PATH`: one file, shared by processes.
-    File(PathBuf),
-}
-
-impl FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once(':') {
-            Some(("file", "")) => Err("the path is missing; write file:PATH".to_owned()),
-            Some(("file", path)) => Ok(Self::File(path.into())),
-            _ => Err("no store of this kind is known; write file:PATH".to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => write!(f, "file:{}", path.display()),
-        }
-    }
-}
-
-impl Address {
-    /// Whether the store lives in this file.
-    pub(crate) fn is_at(&self, file: &Path) -> bool {
-        match self {
-            Self::File(path) => matches!((path.canonicalize(), file.canonicalize()), (Ok(a), Ok(b)) if a == b),
-        }
-    }
-
-    /// Whether anything stands at this address.
-    fn is_taken(&self) -> bool {
-        match self {
-            // A link counts, wherever it leads.
-            Self::File(path) => path.symlink_metadata().is_ok(),
-        }
-    }
-
-    fn open(&self, protection: Protection, context: &Context) -> Result<Arc<dyn CacheStore>, Failure> {
-        match self {
-            Self::File(path) => {
-                let file = FileStore::at(path);
-                let file = match protection {
-                    Protection::Plaintext => file.plaintext(),
-                    Protection::Encrypted(envelope) => file.protector(Arc::new(envelope)),
-                };
-                Ok(Arc::new(Documents::with_clock(file.build()?, Arc::clone(&context.clock))))
-            }
-        }
-    }
-}
 
 /// A store that is open, at its shared partition.
 #[derive(Debug)]
@@ -142,7 +84,7 @@ impl Store {
 
     fn with_protection(address: &Address, protection: Protection, context: &Context) -> Result<Self, Failure> {
         let described = protection.describe();
-        let store = address.open(protection, context)?;
+        let store = open(address, protection, context)?;
         let cache = PersistedTokenCache::builder(store).clock(Arc::clone(&context.clock)).build();
         Ok(Self { address: address.clone(), protection: described, cache: blocking::PersistedTokenCache::new(cache) })
     }
@@ -206,18 +148,15 @@ fn key(path: &Path) -> Result<Key, Failure> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_read_as_they_are_written() {
-        for text in ["file:/var/cache/msal.cache", "file:relative path:with colon", "file:C:\\cache"] {
-            assert_eq!(text.parse::<Address>().expect("an address").to_string(), text);
-        }
-        for text in ["", "file", "file:", "/var/cache/msal.cache", "C:\\cache", "sqlserver:x"] {
-            let refused = text.parse::<Address>().expect_err("no address");
-            assert!(refused.contains("file:PATH"), "{refused}");
+fn open(address: &Address, protection: Protection, context: &Context) -> Result<Arc<dyn CacheStore>, Failure> {
+    match address {
+        Address::File(path) => {
+            let file = FileStore::at(path);
+            let file = match protection {
+                Protection::Plaintext => file.plaintext(),
+                Protection::Encrypted(envelope) => file.protector(Arc::new(envelope)),
+            };
+            Ok(Arc::new(Documents::with_clock(file.build()?, Arc::clone(&context.clock))))
         }
     }
 }

@@ -22,12 +22,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use self::crew::Crew;
 use self::report::{CacheFile, DemoReport, Killed};
 use self::verify::Verified;
+use crate::address::Address;
 use crate::args::{Demo, Location, ProtectionArgs};
 use crate::commands::import;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::process;
-use crate::store::{Address, Store};
+use crate::store::Store;
 
 /// What the cache holds before the workers start: a document that MSAL.NET wrote (`data/README.md`).
 const DOCUMENT: &str = include_str!("../../../data/net-users-multi-tenant.json");
