@@ -140,8 +140,7 @@ impl Found {
         }
         match platform::seize(dir, name, self.file)? {
             Some(file) if self.holder.is_dead(here, self.age, platform::is_alive) => {
-                platform::remove_seized(dir, name, file)?;
-                Ok(true)
+                platform::remove_seized(dir, name, file)
             }
             _ => Ok(false),
         }

@@ -28,6 +28,8 @@ pub(crate) struct Sight {
     pub(crate) found: Found,
     /// `None`: there is no file.
     pub(crate) stat: Option<Stat>,
+    /// The time before the look: by then, later changes were still to come.
+    pub(crate) looked_at: FileTime,
 }
 
 /// What is in a cache file.
@@ -106,15 +108,16 @@ impl Inner {
         keys: Keys,
         notes: &Notes,
     ) -> Result<Sight> {
+        let looked_at = FileTime::now();
         let Some(raw) = read_file(dir, &place.dir, &place.file, notes)? else {
-            return Ok(Sight { found: Found::Nothing, stat: None });
+            return Ok(Sight { found: Found::Nothing, stat: None, looked_at });
         };
         let stat = Some(raw.stat);
         if raw.is_moving {
-            return Ok(Sight { found: Found::Moving, stat });
+            return Ok(Sight { found: Found::Moving, stat, looked_at });
         }
         let found = match &self.protection {
-            Protection::Plaintext => plaintext(place, &raw),
+            Protection::Plaintext => plaintext(place, &raw, looked_at),
             Protection::Protected(protector) => {
                 let context = Context::document(crate::NAME, partition);
                 match unseal(protector.as_ref(), &raw.bytes, &context, keys) {
@@ -125,13 +128,13 @@ impl Inner {
                             && damage::begins_as_object(&raw.bytes) =>
                     {
                         notes.add(Note::Plaintext { path: place.path.clone() });
-                        plaintext(place, &raw)
+                        plaintext(place, &raw, looked_at)
                     }
                     Err(error) => return Err(at_path(&error, &place.path)),
                 }
             }
         };
-        Ok(Sight { found, stat })
+        Ok(Sight { found, stat, looked_at })
     }
 
     /// The bytes as they are stored in the place that `context` says.
@@ -230,12 +233,12 @@ fn unseal(protector: &dyn Protector, bytes: &Blob, context: &Context<'_>, keys: 
     protector.unprotect(bytes.expose(), context)
 }
 
-fn plaintext(place: &Place, raw: &Raw) -> Found {
+fn plaintext(place: &Place, raw: &Raw, looked_at: FileTime) -> Found {
     let memory = place.memory();
     if raw.bytes.is_empty() {
         return if memory.had_content { Found::Emptied } else { Found::Empty };
     }
-    if memory.sound == Some(raw.stat) && raw.stat.is_settled(FileTime::now()) {
+    if memory.sound == Some(raw.stat) && raw.stat.is_settled(looked_at) {
         return Found::Document(raw.bytes.clone());
     }
     match damage::examine(&raw.bytes) {

@@ -149,9 +149,14 @@ impl Inner {
         let failed = |error| Error::io(format_args!("cannot write {}", place.dir.join(key_file).display()), error);
         if !is_right || dir.stat(key_file).map_err(failed)?.is_none() {
             let bytes = self.seal(&partition.to_bytes().into(), &Context::name(NAME))?;
-            Temporary::write(dir, key_file, bytes.expose())
+            let placed = Temporary::write(dir, key_file, bytes.expose())
                 .and_then(|temporary| temporary.put_in_place(key_file, None))
                 .map_err(failed)?;
+            if placed.is_none() {
+                let path = place.dir.join(key_file);
+                let message = format!("{} was swept away while it was written; try again", path.display());
+                return Err(Error::new(ErrorKind::Unavailable, message));
+            }
         }
         place.remember(|memory| memory.key_is_kept = true);
         Ok(())

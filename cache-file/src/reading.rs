@@ -9,7 +9,6 @@ use crate::layout::Place;
 use crate::lock::{Lock, NotHad, deadline};
 use crate::look::{Found, Keys, Sight, wait_before_next_look};
 use crate::notes::{Note, Notes};
-use crate::stamp::FileTime;
 
 impl Inner {
     /// The document of the partition and its stamp.
@@ -41,7 +40,7 @@ impl Inner {
                 Err(NotHad::Failed(error)) => return Err(error),
             }
         }
-        let stamp = sight.stat.map(|stat| stat.version(FileTime::now()));
+        let stamp = sight.stat.map(|stat| stat.version(sight.looked_at));
         let (document, damage) = self.accept(&place, sight)?;
         if damage {
             notes.add(Note::Salvaged { path: place.path.clone() });
@@ -59,7 +58,7 @@ impl Inner {
         let is_sound = matches!(sight.found, Found::Document(_)) && !self.protection.is_protected();
         place.remember(|memory| {
             memory.had_content = had_content;
-            memory.sound = sight.stat.filter(|_| is_sound);
+            memory.sound = sight.stat.filter(|stat| is_sound && stat.is_settled(sight.looked_at));
         });
         let path = place.path.display();
         match sight.found {

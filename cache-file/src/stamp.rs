@@ -92,9 +92,13 @@ pub(crate) enum FileKind {
 }
 
 impl Stat {
-    /// How long ago the content was written; `None` if that lies in the future.
+    /// How long ago the content was written; `None` if that lies further in the future than clocks differ.
     pub(crate) fn age(&self, now: FileTime) -> Option<Duration> {
-        now.since(self.modified)
+        /// A clock that was set back, or the clock of the machine that keeps the files, must not make a file that was
+        /// written just now look old.
+        const CLOCK_DIFFERENCE: Duration = Duration::from_secs(60);
+        let ahead = || self.modified.since(now).filter(|ahead| *ahead <= CLOCK_DIFFERENCE);
+        now.since(self.modified).or_else(|| ahead().map(|_| Duration::ZERO))
     }
 
     /// Whether every change of the content from now on is sure to change this stat.

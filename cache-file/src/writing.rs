@@ -56,12 +56,13 @@ impl Inner {
     pub(crate) fn modify(&self, partition: &PartitionKey, own_key: OwnKey, mut edit: EditFn) -> Result<Modified> {
         // Dropped last, when the lock is free.
         let notes = Notes::default();
-        let started = Instant::now();
         let deadline = deadline(self.lock_wait);
         let (place, dir) = self.find_or_make(partition, &notes)?;
         let key_is_right = own_key == OwnKey::Kept && self.key_is_right(&dir, &place, partition, &notes)?;
         let mut ahead = self.look_ahead(&dir, &place, partition, &notes)?;
         let (mut looks, mut preparations) = (0, 0);
+        // Waiting for the lock is no waiting for a writer outside of it.
+        let mut first_look = None;
         loop {
             let lock = Lock::take(&dir, &place.dir, place.lock_file(), deadline, &notes)?;
             self.last_sweep.sweep(&dir, matches!(self.home, Home::File(_)).then_some(&*place.file));
@@ -78,15 +79,15 @@ impl Inner {
                     sight => sight?,
                 },
             };
-            if sight.may_be_in_flight(started) {
+            if sight.may_be_in_flight(*first_look.get_or_insert_with(Instant::now)) {
                 drop(lock);
                 wait_before_next_look(looks);
                 looks += 1;
                 continue;
             }
-            let seen = sight.stat;
+            let (seen, looked_at) = (sight.stat, sight.looked_at);
             let (document, is_damaged) = self.accept(&place, sight)?;
-            let before = seen.filter(|_| document.is_some()).map(|stat| stat.version(FileTime::now()));
+            let before = seen.filter(|_| document.is_some()).map(|stat| stat.version(looked_at));
             let answer = edit(document.as_ref())?;
             let section = Section {
                 inner: self,
@@ -134,7 +135,7 @@ impl Inner {
         }
         let sight = self.look(dir, place, partition, Keys::Prepare, notes)?;
         self.prepare_to_seal()?;
-        let is_settled = sight.stat.is_none_or(|stat| stat.is_settled(FileTime::now()));
+        let is_settled = sight.stat.is_none_or(|stat| stat.is_settled(sight.looked_at));
         Ok((is_settled && !sight.needs_the_lock()).then_some(sight))
     }
 }

@@ -173,6 +173,16 @@ fn a_lock_file_from_the_future_counts_as_old() {
 }
 
 #[test]
+fn a_clock_that_is_a_little_ahead_makes_nobody_old() {
+    let folder = Folder::new();
+    fs::write(folder.lock_file(), std::process::id().to_string()).expect("written");
+    let ahead = std::time::SystemTime::now() + Duration::from_secs(30);
+    fs::File::options().write(true).open(folder.lock_file()).expect("opens").set_modified(ahead).expect("set");
+    assert_eq!(failure(put(&folder.impatient(), &SHARED, "a")).kind(), ErrorKind::Busy);
+    assert!(folder.lock_file().exists(), "the lock of another program is left alone");
+}
+
+#[test]
 fn whoever_locks_the_file_lives_whatever_it_says() {
     // As MSAL.NET and Go do.
     let folder = Folder::new();

@@ -221,14 +221,14 @@ pub(crate) fn seize(dir: &Dir, name: &OsStr, file: File) -> io::Result<Option<Fi
     }
 }
 
-/// Removes a seized lock file.
-pub(crate) fn remove_seized(dir: &Dir, name: &OsStr, file: File) -> io::Result<()> {
+/// Removes a seized lock file; answers whether it did.
+pub(crate) fn remove_seized(dir: &Dir, name: &OsStr, file: File) -> io::Result<bool> {
     drop(file);
     let mut options = OpenOptions::new();
     options.access_mode(GENERIC_READ | DELETE).share_mode(SHARE_NOTHING).custom_flags(DELETE_ON_CLOSE);
     match options.open(dir.path.join(name)) {
-        Ok(_) => Ok(()),
-        Err(error) if is_busy(&error) || error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(_) => Ok(true),
+        Err(error) if is_busy(&error) || error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
 }

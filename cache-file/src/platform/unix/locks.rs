@@ -81,10 +81,14 @@ pub(crate) fn seize(_: &Dir, _: &OsStr, file: File) -> io::Result<Option<File>> 
     Ok(try_flock(&file)?.then_some(file))
 }
 
-/// Removes a seized lock file, unless there is another one under its name by now.
+/// Removes a seized lock file, unless there is another one under its name by now; answers whether it did.
 #[allow(clippy::needless_pass_by_value)] // its lock is held until the name is gone
-pub(crate) fn remove_seized(dir: &Dir, name: &OsStr, file: File) -> io::Result<()> {
-    if still_holds(dir, name, &file) { dir.remove(name) } else { Ok(()) }
+pub(crate) fn remove_seized(dir: &Dir, name: &OsStr, file: File) -> io::Result<bool> {
+    let is_there = still_holds(dir, name, &file);
+    if is_there {
+        dir.remove(name)?;
+    }
+    Ok(is_there)
 }
 
 /// Takes the lease file `name` and writes `line` into it; `None` if another holds it.
