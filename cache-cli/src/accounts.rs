@@ -1,5 +1,7 @@
 //! Which account a name on the command line means.
 
+use std::sync::Arc;
+
 use cache_core::{AccountGroup, TokenCache};
 
 use crate::exit::Failure;
@@ -8,7 +10,7 @@ use crate::exit::Failure;
 /// account with that username, ignoring case. With `environment`, accounts of other clouds do not count.
 ///
 /// Exit 4: there is none. Exit 1: several accounts have this username; they are listed.
-pub(crate) fn find(cache: &TokenCache, name: &str, environment: Option<&str>) -> Result<Box<str>, Failure> {
+pub(crate) fn find(cache: &TokenCache, name: &str, environment: Option<&str>) -> Result<Arc<str>, Failure> {
     let in_cloud = |have: &str| environment.is_none_or(|asked| cache.environments().same(asked, have));
     let held = cache.entries().filter_map(|entry| entry.account);
     if held.into_iter().any(|account| *account.home_account_id == *name && in_cloud(&account.environment)) {

@@ -42,6 +42,14 @@ impl Version {
         Self(Repr::Content(json.clone()))
     }
 
+    /// The content that is the version.
+    pub(crate) fn content(&self) -> Option<&Blob> {
+        match &self.0 {
+            Repr::Content(json) => Some(json),
+            Repr::Short(..) | Repr::Long(_) => None,
+        }
+    }
+
     /// The store's own bytes; `None` for a [version of content](Self::of_content).
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.0 {

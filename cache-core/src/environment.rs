@@ -60,8 +60,8 @@ impl Environments {
 
     /// Whether both names mean the same cloud: the same host ignoring case and port, or two hosts of one group.
     pub fn same(&self, a: &str, b: &str) -> bool {
-        let (a, b) = (host_of(a), host_of(b));
-        eq_ignore_case(a, b) || self.group(a).is_some_and(|group| group.iter().any(|host| eq_ignore_case(host, b)))
+        // Callers nearly always spell a host as it was stored.
+        a == b || self.are_aliases(host_of(a), host_of(b))
     }
 
     /// The name that new entries of this cloud are written under: the group's first host, else the host itself
@@ -75,6 +75,10 @@ impl Environments {
     pub fn aliases(&self, environment: &str) -> Arc<[Box<str>]> {
         let host = host_of(environment);
         self.group(host).map_or_else(|| Arc::from([Box::from(host)]), Arc::from)
+    }
+
+    fn are_aliases(&self, a: &str, b: &str) -> bool {
+        eq_ignore_case(a, b) || self.group(a).is_some_and(|group| group.iter().any(|host| eq_ignore_case(host, b)))
     }
 
     fn group(&self, host: &str) -> Option<&[Box<str>]> {

@@ -62,6 +62,29 @@ pub(crate) fn text(raw: &str) -> Option<Cow<'_, str>> {
     }
 }
 
+/// The length of the text that `rest` begins with, up to the closing quote of its string, if it stands there as it is:
+/// without escapes, and UTF-8.
+pub(crate) fn plain_length(rest: &[u8]) -> Option<usize> {
+    /// Bytes that the compiler looks at together.
+    const RUN: usize = 32;
+    // Without a branch, so that the compiler looks at a whole run at once.
+    let ends = |byte: u8| u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < b' ');
+    let mut length = 0;
+    let mut high = 0;
+    for run in rest.chunks_exact(RUN) {
+        if run.iter().fold(0, |found, byte| found | ends(*byte)) != 0 {
+            break;
+        }
+        high |= run.iter().fold(0, |sum, byte| sum | byte);
+        length += RUN;
+    }
+    let tail = rest[length..].iter().position(|byte| ends(*byte) != 0)?;
+    high |= rest[length..length + tail].iter().fold(0, |sum, byte| sum | byte);
+    length += tail;
+    let plain = rest[length] == b'"' && (high < 0x80 || std::str::from_utf8(&rest[..length]).is_ok());
+    plain.then_some(length)
+}
+
 /// The members of an object in order, repeated names included.
 pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
@@ -128,6 +151,29 @@ impl<'de> Deserialize<'de> for Name<'de> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plain_text_ends_at_its_quote() {
+        for (rest, expected) in [
+            (&br#"","#[..], Some(0)),
+            (br#"abc" , "d""#, Some(3)),
+            (br#"ab\"c""#, None),
+            (b"ab\nc\"", None),
+            (b"no end", None),
+            (b"", None),
+            ("Jörg\"".as_bytes(), Some(5)),
+            (b"J\xffrg\"", None),
+        ] {
+            assert_eq!(plain_length(rest), expected, "{}", rest.escape_ascii());
+        }
+        for length in 0..200 {
+            let mut text = vec![b'x'; length];
+            text.push(b'"');
+            assert_eq!(plain_length(&text), Some(length));
+            text[length / 2] = 0xc3;
+            assert_eq!(plain_length(&text), None, "{length}");
+        }
+    }
 
     #[test]
     fn the_same_in_other_words() {

@@ -1,18 +1,45 @@
 //! Sets of scopes: compared ignoring case and order, without the scopes that every sign-in carries.
 
+use memchr::memchr;
+
 use crate::text::eq_ignore_case;
 
 /// Scopes that the identity provider adds by itself and that name no resource.
 const OIDC: [&str; 4] = ["openid", "profile", "offline_access", "email"];
 
 /// The scopes of a space-separated `target`, in its order; repeated spaces count as one.
-pub(crate) fn split(target: &str) -> impl Iterator<Item = &str> + Clone {
-    target.split_ascii_whitespace()
+pub(crate) fn split(target: &str) -> Split<'_> {
+    Split { rest: target }
+}
+
+/// See [`split`].
+#[derive(Clone)]
+pub(crate) struct Split<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Iterator for Split<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        while !self.rest.is_empty() {
+            let (scope, rest) = match memchr(b' ', self.rest.as_bytes()) {
+                Some(end) => (&self.rest[..end], &self.rest[end + 1..]),
+                None => (self.rest, ""),
+            };
+            self.rest = rest;
+            let scope = scope.trim_ascii();
+            if !scope.is_empty() {
+                return Some(scope);
+            }
+        }
+        None
+    }
 }
 
 /// Whether the scope is one of `openid`, `profile`, `offline_access`, `email`.
 pub(crate) fn is_oidc(scope: &str) -> bool {
-    OIDC.iter().any(|oidc| eq_ignore_case(oidc, scope))
+    OIDC.iter().any(|oidc| oidc.len() == scope.len() && eq_ignore_case(oidc, scope))
 }
 
 /// The scopes of `requested` that a lookup must find: those that name a resource, or all if none does.

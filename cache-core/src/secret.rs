@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use zeroize::{Zeroize, Zeroizing};
 
@@ -92,7 +92,8 @@ pub struct Secret(Blob);
 impl Default for Secret {
     /// The empty text.
     fn default() -> Self {
-        Self::new(String::new())
+        static EMPTY: LazyLock<Blob> = LazyLock::new(|| Blob::new(Vec::new()));
+        Self(EMPTY.clone())
     }
 }
 
@@ -108,6 +109,11 @@ impl Secret {
         std::str::from_utf8(part.expose()).is_ok().then_some(Self(part))
     }
 
+    /// A copy of these bytes, which the caller knows to be UTF-8.
+    pub(crate) fn of_utf8(text: &[u8]) -> Self {
+        Self(Blob::copy_of(text))
+    }
+
     /// The text itself. Every use of a secret goes through this call, so that it can be searched for.
     pub fn expose(&self) -> &str {
         // Checked when the secret was made; an impossible failure shows as an empty secret, which no server accepts.
@@ -117,6 +123,11 @@ impl Secret {
     /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The text as bytes, for where nothing asks whether it is UTF-8.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.expose()
     }
 }
 
@@ -150,14 +161,44 @@ impl SecretBuffer {
 
     /// Appends `bytes`.
     pub fn push(&mut self, bytes: &[u8]) {
-        let needed = self.0.len() + bytes.len();
-        if needed > self.0.capacity() {
-            let mut larger = Vec::with_capacity(needed.max(self.0.capacity() * 2).max(64));
-            larger.extend_from_slice(&self.0);
-            self.0.zeroize();
-            self.0 = Zeroizing::new(larger);
+        if bytes.len() > self.0.capacity() - self.0.len() {
+            self.grow(bytes.len().max(self.0.capacity()));
         }
         self.0.extend_from_slice(bytes);
+    }
+
+    /// Makes room for `more` bytes, so that appending them does not move what is there.
+    pub fn reserve(&mut self, more: usize) {
+        if more > self.0.capacity() - self.0.len() {
+            self.grow(more);
+        }
+    }
+
+    /// Wipes what was written and starts anew in the same memory.
+    pub fn clear(&mut self) {
+        let mut bytes = std::mem::take(&mut *self.0);
+        // Wipes the length that is in use, and then the memory is empty and still there.
+        bytes.as_mut_slice().zeroize();
+        bytes.clear();
+        self.0 = Zeroizing::new(bytes);
+    }
+
+    /// Appends `text` with its ASCII letters in lower case.
+    pub(crate) fn push_lower_case(&mut self, text: &str) {
+        let mut lower = [0; 64];
+        for part in text.as_bytes().chunks(lower.len()) {
+            let lower = &mut lower[..part.len()];
+            lower.iter_mut().zip(part).for_each(|(lower, byte)| *lower = byte.to_ascii_lowercase());
+            self.push(lower);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, more: usize) {
+        let mut larger = Vec::with_capacity((self.0.len() + more).max(64));
+        larger.extend_from_slice(&self.0);
+        self.0.zeroize();
+        self.0 = Zeroizing::new(larger);
     }
 
     /// What was written so far.

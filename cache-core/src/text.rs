@@ -4,51 +4,137 @@ use std::hash::Hasher;
 
 /// Whether both texts are the same once lower-cased by Unicode's rules, as the MSAL libraries lower-case key text.
 pub(crate) fn eq_ignore_case(a: &str, b: &str) -> bool {
+    // Callers nearly always spell an id as it was stored.
+    a == b || eq_other_spelling(a, b)
+}
+
+fn eq_other_spelling(a: &str, b: &str) -> bool {
     a.eq_ignore_ascii_case(b)
         || !(a.is_ascii() && b.is_ascii())
             && a.chars().flat_map(char::to_lowercase).eq(b.chars().flat_map(char::to_lowercase))
 }
 
-/// Bytes that are hashed at a time: hashers are fast on runs of bytes and slow on single ones.
-const CHUNK: usize = 64;
-
-/// Feeds `text` lower-cased into `hasher`, in chunks whose borders depend on the lower-cased bytes alone; texts that are
-/// [equal ignoring case](eq_ignore_case) so feed the same. The length ends it: "ab" and "c" are not "a" and "bc".
-pub(crate) fn hash_ignore_case(text: &str, hasher: &mut impl Hasher) {
-    let mut buffer = [0u8; CHUNK];
-    if text.is_ascii() {
-        for chunk in text.as_bytes().chunks(CHUNK) {
-            let lower = &mut buffer[..chunk.len()];
-            lower.copy_from_slice(chunk);
-            lower.make_ascii_lowercase();
-            hasher.write(lower);
-        }
-        hasher.write_u32(text.len() as u32);
-        return;
-    }
-    let (mut filled, mut total) = (0, 0u32);
-    let mut utf8 = [0u8; 4];
-    for lower in text.chars().flat_map(char::to_lowercase) {
-        for byte in lower.encode_utf8(&mut utf8).bytes() {
-            buffer[filled] = byte;
-            filled += 1;
-            total += 1;
-            if filled == CHUNK {
-                hasher.write(&buffer);
-                filled = 0;
-            }
-        }
-    }
-    if filled > 0 {
-        hasher.write(&buffer[..filled]);
-    }
-    hasher.write_u32(total);
+/// Whether `lower` is `text` with its ASCII letters in lower case; never so for text that is not ASCII.
+pub(crate) fn is_lower_of(lower: &[u8], text: &str) -> bool {
+    let text = text.as_bytes();
+    // Without a way out of the loop the compiler compares many bytes at a time.
+    let differs = |lower: &[u8], text: &[u8]| {
+        lower.iter().zip(text).fold(0, |sum, (lower, byte)| sum | (lower ^ byte.to_ascii_lowercase()) | (byte & 0x80))
+    };
+    lower.len() == text.len() && differs(lower, text) == 0
 }
 
-/// Feeds `text` as it is into `hasher`, ended by its length.
-pub(crate) fn hash_exact(text: &str, hasher: &mut impl Hasher) {
-    hasher.write(text.as_bytes());
-    hasher.write_u32(text.len() as u32);
+/// Feeds texts into a hasher in a form that case does not change, a block of bytes at a time.
+///
+/// Texts that are [equal ignoring case](eq_ignore_case) feed the same. Their lengths are fed at the end: "ab" and "c" are
+/// not "a" and "bc".
+#[derive(Clone)]
+pub(crate) struct TextHasher<H> {
+    /// Blocks go to them in turn: the processor works on both at once.
+    lanes: [H; 2],
+    lengths: u128,
+}
+
+const BLOCK: usize = 16;
+/// Sets the bit in which ASCII letters of both cases differ. That a few other characters fall together too costs a
+/// comparison now and then.
+const CASE: u128 = u128::from_ne_bytes([0x20; BLOCK]);
+/// The bit that no ASCII character has.
+const HIGH: u128 = u128::from_ne_bytes([0x80; BLOCK]);
+
+impl<H: Hasher + Clone> TextHasher<H> {
+    pub(crate) fn new(hasher: H) -> Self {
+        Self { lanes: [hasher.clone(), hasher], lengths: 0 }
+    }
+
+    /// Feeds a text as it is.
+    pub(crate) fn exact(&mut self, text: &str) {
+        self.blocks(text.as_bytes(), 0);
+        self.length(text.len());
+    }
+
+    /// Feeds a text without regard to case.
+    #[inline]
+    pub(crate) fn ignoring_case(&mut self, text: &str) {
+        let before = self.lanes.clone();
+        if self.blocks(text.as_bytes(), CASE) & HIGH == 0 {
+            self.length(text.len());
+        } else {
+            self.lanes = before;
+            self.lower_case(text);
+        }
+    }
+
+    /// Feeds a number.
+    pub(crate) fn number(&mut self, number: u64) {
+        self.lanes[0].write_u64(number);
+    }
+
+    /// The hash of everything that was fed.
+    pub(crate) fn finish(self) -> u64 {
+        let [mut one, other] = self.lanes;
+        one.write_u128(self.lengths ^ (u128::from(other.finish()) << 64));
+        one.finish()
+    }
+
+    /// Feeds blocks, the last one filled up with zeros, with the bits `set` set; answers which bits there were.
+    #[inline]
+    fn blocks(&mut self, bytes: &[u8], set: u128) -> u128 {
+        let [one, other] = &mut self.lanes;
+        let mut seen = 0;
+        let (pairs, rest) = bytes.as_chunks::<{ 2 * BLOCK }>();
+        for pair in pairs {
+            let (first, second) = (block(pair, 0), block(pair, BLOCK));
+            seen |= first | second;
+            one.write_u128(first | set);
+            other.write_u128(second | set);
+        }
+        let (whole, rest) = rest.as_chunks::<BLOCK>();
+        if let [whole] = whole {
+            let whole = u128::from_le_bytes(*whole);
+            seen |= whole;
+            one.write_u128(whole | set);
+        }
+        if !rest.is_empty() {
+            let last = match bytes.last_chunk::<BLOCK>() {
+                // The end of the text, less what the block before had of it.
+                Some(last) => u128::from_le_bytes(*last) >> (8 * (BLOCK - rest.len())),
+                None => rest.iter().rev().fold(0, |block, byte| block << 8 | u128::from(*byte)),
+            };
+            seen |= last;
+            other.write_u128(last | set);
+        }
+        seen
+    }
+
+    /// The same for text that is not ASCII, whose lower case may be of another length.
+    #[cold]
+    fn lower_case(&mut self, text: &str) {
+        let mut pair = [0; 2 * BLOCK];
+        let (mut filled, mut total) = (0, 0);
+        let mut utf8 = [0; 4];
+        for lower in text.chars().flat_map(char::to_lowercase) {
+            for byte in lower.encode_utf8(&mut utf8).bytes() {
+                pair[filled] = byte;
+                filled += 1;
+                total += 1;
+                if filled == pair.len() {
+                    self.blocks(&pair, CASE);
+                    filled = 0;
+                }
+            }
+        }
+        self.blocks(&pair[..filled], CASE);
+        self.length(total);
+    }
+
+    fn length(&mut self, length: usize) {
+        self.lengths = self.lengths.rotate_left(20) ^ length as u128;
+    }
+}
+
+fn block(pair: &[u8; 2 * BLOCK], at: usize) -> u128 {
+    pair[at..].first_chunk().map_or(0, |block| u128::from_le_bytes(*block))
 }
 
 #[cfg(test)]
@@ -57,17 +143,21 @@ mod tests {
 
     use super::*;
 
+    fn hasher() -> TextHasher<impl Hasher + Clone> {
+        TextHasher::new(foldhash::fast::FixedState::with_seed(7).build_hasher())
+    }
+
     fn hash(text: &str) -> u64 {
-        let mut hasher = foldhash::fast::FixedState::with_seed(7).build_hasher();
-        hash_ignore_case(text, &mut hasher);
+        let mut hasher = hasher();
+        hasher.ignoring_case(text);
         hasher.finish()
     }
 
     #[test]
     fn equal_texts_hash_alike() {
         let long = "User.Read ".repeat(40);
-        // Whole chunks, with a character whose lower case is ASCII and shorter.
-        let (kelvin, plain) = (format!("{}{}", "\u{212a}".repeat(64), "k".repeat(64)), "K".repeat(128));
+        // Whole blocks and a part, with a character whose lower case is ASCII and shorter.
+        let (kelvin, plain) = (format!("{}{}", "\u{212a}".repeat(16), "k".repeat(9)), "K".repeat(25));
         for (a, b) in [
             ("User.Read", "user.READ"),
             ("\u{212a}elvin", "kelvin"),
@@ -86,11 +176,22 @@ mod tests {
         assert!(!eq_ignore_case("é", "e"));
         assert_ne!(hash("mail.read"), hash("mail.readwrite"));
         let split = |a: &str, b: &str| {
-            let mut hasher = foldhash::fast::FixedState::with_seed(7).build_hasher();
-            hash_ignore_case(a, &mut hasher);
-            hash_exact(b, &mut hasher);
+            let mut hasher = hasher();
+            hasher.ignoring_case(a);
+            hasher.exact(b);
             hasher.finish()
         };
         assert_ne!(split("ab", "c"), split("a", "bc"));
+        assert_ne!(split("", "a"), split("", "A"));
+    }
+
+    #[test]
+    fn lower_case_is_told() {
+        let text = "https://Api.Contoso.example/User.Read";
+        assert!(is_lower_of(text.to_lowercase().as_bytes(), text));
+        assert!(!is_lower_of(text.as_bytes(), text));
+        assert!(!is_lower_of(b"short", text));
+        // The lower case of the Kelvin sign is another character.
+        assert!(!is_lower_of("\u{212a}".as_bytes(), "\u{212a}"));
     }
 }

@@ -1,5 +1,7 @@
 //! `remove`: an account, everything of a client, or expired access tokens.
 
+use std::sync::Arc;
+
 use std::collections::HashSet;
 
 use cache_core::schema::section;
@@ -66,12 +68,12 @@ fn remove(cache: &mut TokenCache, what: &Removal, now: UnixSeconds) -> Result<()
 }
 
 /// The clouds that hold anything of an account, each by one of its hosts.
-fn environments_of(cache: &TokenCache, home_account_id: &str) -> Vec<Box<str>> {
-    let mut environments: Vec<Box<str>> = Vec::new();
+fn environments_of(cache: &TokenCache, home_account_id: &str) -> Vec<Arc<str>> {
+    let mut environments: Vec<Arc<str>> = Vec::new();
     for account in cache.entries().filter_map(|entry| entry.account) {
         let known = environments.iter().any(|known| cache.environments().same(known, &account.environment));
         if *account.home_account_id == *home_account_id && !known {
-            environments.push((*account.environment).into());
+            environments.push(account.environment);
         }
     }
     environments

@@ -1,12 +1,17 @@
 //! The unified JSON document: sections of entries, unknown data carried through value for value.
 
+mod limits;
 mod scan;
+mod sound;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use foldhash::fast::RandomState;
+
+pub(crate) use self::sound::{Next, Sound};
 
 use self::scan::{Fault, Span, members};
 use crate::entry::{AccountRef, Entry, EntryId};
@@ -32,6 +37,8 @@ pub struct UnifiedDocument {
     /// Where each section stands.
     by_name: HashMap<Arc<str>, usize, RandomState>,
     changed: bool,
+    /// How many entries were taken out of the bytes, repeated ones counted again.
+    taken: usize,
     /// The hosts of each account, once a guard has asked, until an account is written.
     accounts: OnceLock<Hosts>,
 }
@@ -69,23 +76,38 @@ struct Member {
 }
 
 impl UnifiedDocument {
-    /// Takes a document apart. Empty input gives an empty document. `Corrupt`: damaged beyond what the type accepts,
-    /// or not a JSON object; [`salvage`](Self::salvage) may still get entries out of it.
+    /// Takes a document apart; its entries share the memory of `bytes`. Empty input gives an empty document. `Corrupt`:
+    /// damaged beyond what the type accepts, not a JSON object, or beyond a limit: 4 GiB of document, 16 MiB of one
+    /// entity, 2^24 entries, 128 levels. [`salvage`](Self::salvage) may still get entries out of it.
     pub fn parse(bytes: &Blob) -> Result<Self> {
         let bytes = without_bom(bytes);
+        // A sound document is the rule.
+        if let Some(document) = Self::sound(&bytes) {
+            return Ok(document);
+        }
         if bytes.expose().iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());
         }
-        // A sound document is the rule. What serde_json accepts needs no second look at its values.
-        let strict = serde_json::from_slice::<serde::de::IgnoredAny>(bytes.expose());
-        let (document, fault) = Self::take_apart(&bytes, strict.is_ok());
-        match (fault, strict) {
-            (None, _) => Ok(document),
-            (Some(Fault::NotAnObject), _) => {
+        let (document, fault) = Self::take_apart(&bytes);
+        match fault {
+            None => Ok(document),
+            Some(Fault::NotAnObject) => {
                 Err(Error::new(ErrorKind::Corrupt, "not a unified cache document: the content is not a JSON object"))
             }
-            (Some(Fault::Damaged), Err(error)) => Err(Error::json("the cache document", &error)),
-            (Some(Fault::Damaged), Ok(_)) => Err(Error::new(ErrorKind::Corrupt, "the cache document is damaged")),
+            Some(Fault::Damaged) => match serde_json::from_slice::<serde::de::IgnoredAny>(bytes.expose()) {
+                Err(error) => Err(Error::json("the cache document", &error)),
+                Ok(_) => Err(Error::new(ErrorKind::Corrupt, "the cache document is damaged")),
+            },
+            Some(Fault::TooDeep) => {
+                Err(Error::new(ErrorKind::Corrupt, "the cache document is nested deeper than 128 levels"))
+            }
+            Some(Fault::TooMany) => {
+                Err(Error::new(ErrorKind::Corrupt, "the cache document has more than 16 million entries"))
+            }
+            Some(Fault::TooLarge) => Err(Error::new(
+                ErrorKind::Corrupt,
+                "the cache document is larger than 4 GiB, or an entity in it larger than 16 MiB",
+            )),
         }
     }
 
@@ -93,7 +115,7 @@ impl UnifiedDocument {
     /// follows the document's end. `None` if the bytes do not begin as a JSON object does.
     pub fn salvage(bytes: &Blob) -> Option<Self> {
         let bytes = without_bom(bytes);
-        match Self::take_apart(&bytes, false) {
+        match Self::take_apart(&bytes) {
             (_, Some(Fault::NotAnObject)) => None,
             (mut document, fault) => {
                 document.changed |= fault.is_some();
@@ -177,34 +199,57 @@ impl UnifiedDocument {
         }
     }
 
-    /// The entries up to the first damage, and what the damage is. Values of `sound` JSON are not looked at again.
-    fn take_apart(bytes: &Blob, sound: bool) -> (Self, Option<Fault>) {
+    /// The entries of a document that is sound through and through; `None` at the first thing that is not.
+    fn sound(bytes: &Blob) -> Option<Self> {
         let mut document = Self::default();
+        let mut at = Sound::new(bytes.expose());
+        at.enter()?;
+        let mut first = true;
+        while let Next::Member(name) = at.member(first)? {
+            first = false;
+            let name: Arc<str> = name.into();
+            if section::ALL.contains(&&*name) {
+                at.enter()?;
+                let members = document.section_mut(&name);
+                let mut first = true;
+                while let Next::Member(key) = at.member(first)? {
+                    first = false;
+                    at.entity_and_more()?;
+                    members.insert(Member { key: key.into(), raw_key: None, json: bytes.slice(at.entity()?) });
+                }
+            } else {
+                document.set_whole(&name, bytes.slice(at.value()?));
+            }
+        }
+        at.ends().then_some(document)
+    }
+
+    /// The entries up to the first damage, and what the damage is.
+    fn take_apart(bytes: &Blob) -> (Self, Option<Fault>) {
+        let mut document = Self::default();
+        if bytes.len() > limits::DOCUMENT {
+            return (document, Some(Fault::TooLarge));
+        }
         let mut fault = None;
         let mut top = members(bytes.expose(), 0);
         for member in &mut top {
-            fault = document.take_member(bytes, &member, sound).err().or(fault);
+            fault = document.take_member(bytes, &member).err().or(fault);
         }
         if let Some(torn) = top.open().cloned() {
             let name = scan::text(&bytes.expose()[torn.key.clone()]).0;
             if section::ALL.contains(&&*name) {
                 // What the tear goes through is damage by itself.
-                let _ = document.take_member(bytes, &torn, false);
+                let _ = document.take_member(bytes, &torn);
             }
         }
         let fault = top.fault().or(fault).or_else(|| top.trailing().then_some(Fault::Damaged));
         (document, fault)
     }
 
-    fn take_member(&mut self, bytes: &Blob, member: &Span, sound: bool) -> std::result::Result<(), Fault> {
-        // A copy of its own, so that an entry's secrets are wiped with the entry.
-        let json = |value: &Span| {
-            let value = &bytes.expose()[value.value.clone()];
-            if sound {
-                Some(Blob::copy_of(value))
-            } else {
-                scan::strict(value).map(|json| Blob::new(json.into_owned()))
-            }
+    fn take_member(&mut self, bytes: &Blob, member: &Span) -> std::result::Result<(), Fault> {
+        let json = |value: &Span| match scan::strict(&bytes.expose()[value.value.clone()])? {
+            Cow::Borrowed(_) => Some(bytes.slice(value.value.clone())),
+            Cow::Owned(clean) => Some(Blob::new(clean)),
         };
         let name: Arc<str> = scan::text(&bytes.expose()[member.key.clone()]).0.into();
         if !section::ALL.contains(&&*name) {
@@ -216,7 +261,13 @@ impl UnifiedDocument {
         for entry in &mut entries {
             let raw_key = &bytes.expose()[entry.key.clone()];
             let (key, exact) = scan::text(raw_key);
-            if let Some(json) = json(&entry) {
+            self.taken += 1;
+            if self.taken > limits::ENTRIES {
+                return Err(Fault::TooMany);
+            }
+            if entry.value.len() > limits::ENTITY {
+                damaged = Err(Fault::TooLarge);
+            } else if let Some(json) = json(&entry) {
                 let raw_key = (!exact).then(|| Blob::copy_of(raw_key));
                 self.section_mut(&name).insert(Member { key: key.into(), raw_key, json });
             } else {
@@ -233,7 +284,7 @@ impl UnifiedDocument {
                 }
                 Ok(())
             }
-            Some(Fault::Damaged) => Err(Fault::Damaged),
+            Some(fault) => Err(fault),
         }
     }
 
@@ -412,7 +463,7 @@ impl Members {
     }
 }
 
-fn entry_of(id: EntryId, json: Blob) -> Entry {
+pub(crate) fn entry_of(id: EntryId, json: Blob) -> Entry {
     let facts = schema::facts(id.section(), &json);
     let account = match (facts.home_account_id, facts.environment) {
         (Some(home_account_id), environment) if id.section() != section::APP_METADATA => {
@@ -435,7 +486,7 @@ fn is_one_of(host: Option<&str>, environments: &[Box<str>]) -> bool {
 }
 
 /// `null` or `{}`: nothing that could be lost.
-fn is_void(json: &[u8]) -> bool {
+pub(crate) fn is_void(json: &[u8]) -> bool {
     is_only(b"null", json) || is_only(b"{}", json)
 }
 
@@ -448,7 +499,7 @@ fn without_bom(bytes: &Blob) -> Blob {
     if bytes.expose().starts_with(b"\xEF\xBB\xBF") { bytes.slice(3..bytes.len()) } else { bytes.clone() }
 }
 
-fn push_text(out: &mut SecretBuffer, text: &str) {
+pub(crate) fn push_text(out: &mut SecretBuffer, text: &str) {
     // Writing a string into memory cannot fail.
     let _ = serde_json::to_writer(out, text);
 }

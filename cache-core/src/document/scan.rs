@@ -6,6 +6,8 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr2, memmem};
 
+use super::limits;
+
 /// What ended a split early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -13,6 +15,12 @@ pub(super) enum Fault {
     NotAnObject,
     /// The object does not end, or something stands where a member or a comma should.
     Damaged,
+    /// A value is nested deeper than [`limits::DEPTH`].
+    TooDeep,
+    /// The document or an entity is longer than [`limits`] let it be.
+    TooLarge,
+    /// There are more entries than [`limits::ENTRIES`].
+    TooMany,
 }
 
 /// Where a member's name, quotes included, and its value are.
@@ -91,16 +99,17 @@ impl Split<'_> {
         let end = value_end(bytes, start);
         // Only of these can be told that they are complete when nothing follows: `12` may be the half of `123`.
         let closed = matches!(bytes.get(start), Some(b'{' | b'[' | b'"'));
-        match end.filter(|end| closed || skip_void(bytes, *end) < bytes.len()) {
-            Some(end) => {
+        match end {
+            Ok(end) if closed || skip_void(bytes, end) < bytes.len() => {
                 self.at = end;
                 self.state = State::Comma;
                 Ok(Some(Span { key, value: start..end }))
             }
-            None => {
+            Ok(_) | Err(Fault::Damaged) => {
                 self.open = Some(Span { key, value: start..bytes.len() });
                 Err(Fault::Damaged)
             }
+            Err(fault) => Err(fault),
         }
     }
 }
@@ -195,17 +204,17 @@ fn skip_void(bytes: &[u8], mut at: usize) -> usize {
 /// So that a document full of comments that do not end is not searched to its end for each of them.
 const LONGEST_COMMENT: usize = 1024;
 
-/// The end of the value that begins at `start`; `None` if it does not end.
-fn value_end(bytes: &[u8], start: usize) -> Option<usize> {
-    match bytes.get(start)? {
-        b'"' => string_end(bytes, start),
+/// The end of the value that begins at `start`. `Damaged`: it does not end.
+pub(super) fn value_end(bytes: &[u8], start: usize) -> Result<usize, Fault> {
+    match bytes.get(start).ok_or(Fault::Damaged)? {
+        b'"' => string_end(bytes, start).ok_or(Fault::Damaged),
         b'{' | b'[' => {
             let mut depth = 0usize;
             let mut at = start;
             loop {
-                match bytes.get(at)? {
+                match bytes.get(at).ok_or(Fault::Damaged)? {
                     b'"' => {
-                        at = string_end(bytes, at)?;
+                        at = string_end(bytes, at).ok_or(Fault::Damaged)?;
                         continue;
                     }
                     b'/' => {
@@ -215,11 +224,12 @@ fn value_end(bytes: &[u8], start: usize) -> Option<usize> {
                             continue;
                         }
                     }
+                    b'{' | b'[' if depth == limits::DEPTH => return Err(Fault::TooDeep),
                     b'{' | b'[' => depth += 1,
                     b'}' | b']' => {
                         depth -= 1;
                         if depth == 0 {
-                            return Some(at + 1);
+                            return Ok(at + 1);
                         }
                     }
                     _ => {}
@@ -233,7 +243,7 @@ fn value_end(bytes: &[u8], start: usize) -> Option<usize> {
                 .iter()
                 .position(|byte| matches!(byte, b',' | b'}' | b']' | b':' | b'"' | b'/' | b' ' | b'\t' | b'\r' | b'\n'))
                 .unwrap_or(rest.len());
-            (length > 0).then_some(start + length)
+            if length > 0 { Ok(start + length) } else { Err(Fault::Damaged) }
         }
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::TokenCache;
 
 fn parse(text: &str) -> Result<UnifiedDocument> {
     UnifiedDocument::parse(&Blob::copy_of(text.as_bytes()))
@@ -104,8 +105,38 @@ fn a_section_that_is_no_object_becomes_one_when_it_must() {
 }
 
 #[test]
-fn deep_nesting_is_no_recursion() {
-    let deep = format!(r#"{{"Deep":{}1{},"Account":{{"a":{{"x":1}}}}}}"#, "[".repeat(100_000), "]".repeat(100_000));
-    let document = parse(&deep).expect("deep but sound");
-    assert!(document.entry(&EntryId::new("Account", "a")).is_some());
+fn a_hostile_document_is_told_so_and_costs_no_more_than_its_length() {
+    let nested = |depth: usize| {
+        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+        format!(r#"{{"Account":{{"a":{{"x":1}}}},"Deep":{open}1{close}}}"#)
+    };
+    assert!(parse(&nested(128)).is_ok());
+    for deep in [nested(129), nested(1_000_000), format!(r#"{{"Account":{{"a":{}"#, "[".repeat(1_000_000))] {
+        let error = parse(&deep).expect_err("too deep");
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.to_string().contains("128 levels"), "{error}");
+        assert!(TokenCache::deserialize(deep.as_bytes()).is_err());
+    }
+    // What comes before it can be had.
+    let salvaged = UnifiedDocument::salvage(&Blob::copy_of(nested(129).as_bytes())).expect("a leading object");
+    assert!(salvaged.entry(&EntryId::new("Account", "a")).is_some());
+
+    let entity = |size: usize| format!(r#"{{"Account":{{"a":{{"x":"{}"}}}}}}"#, "x".repeat(size - 8));
+    for (size, expected) in [(limits::ENTITY, true), (limits::ENTITY + 1, false)] {
+        assert_eq!(parse(&entity(size)).is_ok(), expected, "{size}");
+        assert_eq!(TokenCache::deserialize(entity(size).as_bytes()).is_ok(), expected, "{size}");
+    }
+
+    // Not an object, and not looked at any further.
+    let error = parse(&"[".repeat(1_000_000)).expect_err("no object");
+    assert!(error.to_string().contains("not a JSON object"), "{error}");
+}
+
+#[test]
+fn repeated_keys_count_as_entries() {
+    let repeated = |times: usize| format!(r#"{{"Account":{{{}"a":{{"x":1}}}}}}"#, r#""a":{},"#.repeat(times - 1));
+    assert!(parse(&repeated(1_000)).is_ok());
+    let error = parse(&repeated(limits::ENTRIES + 1)).expect_err("too many");
+    assert!(error.to_string().contains("16 million entries"), "{error}");
+    assert!(TokenCache::deserialize(repeated(limits::ENTRIES + 1).as_bytes()).is_err());
 }

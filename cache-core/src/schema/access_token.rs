@@ -1,7 +1,10 @@
 //! Access tokens of users and applications.
 
+use std::sync::Arc;
+
 use super::extended::ExtendedKey;
 use super::fields::{AdditionalFields, Components, Unfit, Writer, read};
+use super::layout::{says_extended, varying};
 use super::{Entity, key_suffix, section, written_hash};
 use crate::secret::{Blob, Secret};
 use crate::text::eq_ignore_case;
@@ -15,15 +18,15 @@ use crate::time::{UnixMillis, UnixSeconds};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccessToken {
     /// The account's id over all tenants; `None` for an application's own token.
-    pub home_account_id: Option<Box<str>>,
+    pub home_account_id: Option<Arc<str>>,
     /// The authority's host.
-    pub environment: Box<str>,
+    pub environment: Arc<str>,
     /// The client that the token was issued to.
-    pub client_id: Box<str>,
+    pub client_id: Arc<str>,
     /// The tenant; empty with authorities that know none.
-    pub realm: Box<str>,
+    pub realm: Arc<str>,
     /// The scopes, separated by spaces, in the server's order and letter case.
-    pub target: Box<str>,
+    pub target: Arc<str>,
     /// The token.
     pub secret: Secret,
     /// When the token was received.
@@ -35,18 +38,18 @@ pub struct AccessToken {
     /// When to refresh ahead of expiry.
     pub refresh_on: Option<UnixSeconds>,
     /// The scheme: `None` means Bearer; else for example `pop`, `ssh-cert`.
-    pub token_type: Option<Box<str>>,
+    pub token_type: Option<Arc<str>>,
     /// The id of the key that the token is bound to.
-    pub key_id: Option<Box<str>>,
+    pub key_id: Option<Arc<str>>,
     /// The hash of the user assertion, or the session key of a long-running process, that the token was got on behalf
     /// of. A session key is a capability, hence a secret.
     pub assertion_hash: Option<Secret>,
     /// Further components that the token was asked for with; such a token never answers a plain request.
     pub extended: Option<ExtendedKey>,
     /// The resource of a request by resource.
-    pub resource: Option<Box<str>>,
+    pub resource: Option<Arc<str>>,
     /// The server's `client_info`, base64url as received.
-    pub client_info: Option<Box<str>>,
+    pub client_info: Option<Arc<str>>,
     /// Further fields of the response that the caller asked to keep (MSAL.NET).
     pub persisted_cache_parameters: Components,
     /// Fields that are not known here.
@@ -153,9 +156,7 @@ impl Entity for AccessToken {
             (Some(ext), Some(components), _) if hash_only(&ext) => Some(ExtendedKey::of(components)),
             (Some(components), _, _) | (None, Some(components), _) => Some(ExtendedKey::of(components)),
             (None, None, Some(hash)) => Some(ExtendedKey::of_hash(&hash)),
-            (None, None, None) if extended_type || key.to_lowercase().contains("-atext-") => {
-                Some(ExtendedKey::unknown())
-            }
+            (None, None, None) if extended_type || says_extended(key) => Some(ExtendedKey::unknown()),
             (None, None, None) => None,
         };
         token.is_complete().then_some(token)
@@ -247,7 +248,7 @@ impl Entity for AccessToken {
         &self.environment
     }
 
-    fn environment_mut(&mut self) -> &mut Box<str> {
+    fn environment_mut(&mut self) -> &mut Arc<str> {
         &mut self.environment
     }
 
@@ -258,6 +259,23 @@ impl Entity for AccessToken {
     fn expires_on(&self) -> Option<UnixSeconds> {
         self.expires_on.max(self.extended_expires_on).filter(|_| self.expires_on.is_some())
     }
+}
+
+varying! {
+    AccessToken {
+        0 "secret" secret;
+        1 "home_account_id" home_account_id;
+        2 "environment" environment;
+        3 "client_id" client_id;
+        4 "realm" realm;
+        5 "target" target;
+        6 "cached_at" cached_at;
+        7 "expires_on" expires_on;
+        8 "extended_expires_on" extended_expires_on;
+        9 "refresh_on" refresh_on;
+        10 "user_assertion_hash" assertion_hash;
+    }
+    in keys: [1, 2, 3, 4, 5]
 }
 
 const PLAIN: &str = "AccessToken";

@@ -1,7 +1,10 @@
 //! Accounts.
 
+use std::sync::Arc;
+
 use super::access_token::capitals;
 use super::fields::{AdditionalFields, Components, Writer, read};
+use super::layout::varying;
 use super::{Entity, key_suffix, section};
 use crate::secret::Blob;
 use crate::time::UnixMillis;
@@ -14,35 +17,35 @@ use crate::time::UnixMillis;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// The account's id over all tenants.
-    pub home_account_id: Box<str>,
+    pub home_account_id: Arc<str>,
     /// The authority's host.
-    pub environment: Box<str>,
+    pub environment: Arc<str>,
     /// The tenant; empty with authorities that know none.
-    pub realm: Box<str>,
+    pub realm: Arc<str>,
     /// The account's id in this tenant.
-    pub local_account_id: Box<str>,
+    pub local_account_id: Arc<str>,
     /// The name to sign in with; empty if unknown, never null: readers break on null.
-    pub username: Box<str>,
+    pub username: Arc<str>,
     /// `MSSTS` (Microsoft Entra ID, Microsoft account, B2C), `ADFS`, `Generic`.
-    pub authority_type: Box<str>,
+    pub authority_type: Arc<str>,
     /// The display name.
-    pub name: Option<Box<str>>,
+    pub name: Option<Arc<str>>,
     /// The given name.
-    pub given_name: Option<Box<str>>,
+    pub given_name: Option<Arc<str>>,
     /// The family name.
-    pub family_name: Option<Box<str>>,
+    pub family_name: Option<Arc<str>>,
     /// The middle name.
-    pub middle_name: Option<Box<str>>,
+    pub middle_name: Option<Arc<str>>,
     /// Another id of the account.
-    pub alternative_account_id: Option<Box<str>>,
+    pub alternative_account_id: Option<Arc<str>>,
     /// The server's `client_info`, base64url as received.
-    pub client_info: Option<Box<str>>,
+    pub client_info: Option<Arc<str>>,
     /// The flow that the account came from, for example `device_code_flow`, `broker`; vocabularies differ.
-    pub account_source: Option<Box<str>>,
+    pub account_source: Option<Arc<str>>,
     /// Account ids of the Windows Web Account Manager by client id.
     pub wam_account_ids: Components,
     /// MSAL Node's tenant profiles, each a JSON text.
-    pub tenant_profiles: Vec<Box<str>>,
+    pub tenant_profiles: Vec<Arc<str>>,
     /// When the entity was written; only the Objective-C library writes it.
     pub last_modification_time: Option<UnixMillis>,
     /// Fields that are not known here.
@@ -52,11 +55,11 @@ pub struct Account {
 impl Default for Account {
     fn default() -> Self {
         Self {
-            home_account_id: Box::default(),
-            environment: Box::default(),
-            realm: Box::default(),
-            local_account_id: Box::default(),
-            username: Box::default(),
+            home_account_id: Arc::default(),
+            environment: Arc::default(),
+            realm: Arc::default(),
+            local_account_id: Arc::default(),
+            username: Arc::default(),
             authority_type: "MSSTS".into(),
             name: None,
             given_name: None,
@@ -184,11 +187,27 @@ impl Entity for Account {
         &self.environment
     }
 
-    fn environment_mut(&mut self) -> &mut Box<str> {
+    fn environment_mut(&mut self) -> &mut Arc<str> {
         &mut self.environment
     }
 
     fn written_at(&self) -> Option<UnixMillis> {
         self.last_modification_time
     }
+}
+
+varying! {
+    Account {
+        0 "home_account_id" home_account_id;
+        1 "environment" environment;
+        2 "realm" realm;
+        3 "local_account_id" local_account_id;
+        4 "username" username;
+        5 "name" name;
+        6 "given_name" given_name;
+        7 "family_name" family_name;
+        8 "alternative_account_id" alternative_account_id;
+        9 "client_info" client_info;
+    }
+    in keys: [0, 1, 2]
 }

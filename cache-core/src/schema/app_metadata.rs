@@ -1,6 +1,9 @@
 //! What is known of applications.
 
+use std::sync::Arc;
+
 use super::fields::{AdditionalFields, Writer, read};
+use super::layout::varying;
 use super::{Entity, section};
 use crate::secret::Blob;
 use crate::time::UnixMillis;
@@ -12,11 +15,11 @@ use crate::time::UnixMillis;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AppMetadata {
     /// The application's client id.
-    pub client_id: Box<str>,
+    pub client_id: Arc<str>,
     /// The authority's host.
-    pub environment: Box<str>,
+    pub environment: Arc<str>,
     /// The family whose refresh tokens the application may use, `1` in practice.
-    pub family_id: Option<Box<str>>,
+    pub family_id: Option<Arc<str>>,
     /// Fields that are not known here.
     pub additional_fields: AdditionalFields,
 }
@@ -68,11 +71,19 @@ impl Entity for AppMetadata {
         &self.environment
     }
 
-    fn environment_mut(&mut self) -> &mut Box<str> {
+    fn environment_mut(&mut self) -> &mut Arc<str> {
         &mut self.environment
     }
 
     fn written_at(&self) -> Option<UnixMillis> {
         None
     }
+}
+
+varying! {
+    AppMetadata {
+        0 "client_id" client_id;
+        1 "environment" environment;
+    }
+    in keys: [1, 0]
 }

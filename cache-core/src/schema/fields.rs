@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
@@ -39,12 +40,12 @@ pub(crate) fn read<'a>(
 
 impl Value<'_> {
     /// Text, or a number as its text; `None` for null.
-    pub(crate) fn text(self) -> Result<Option<Box<str>>, Unfit> {
+    pub(crate) fn text(self) -> Result<Option<Arc<str>>, Unfit> {
         self.plain().map(|text| text.map(|text| text.into_owned().into()))
     }
 
     /// As [`text`](Self::text), with empty text like null.
-    pub(crate) fn some_text(self) -> Result<Option<Box<str>>, Unfit> {
+    pub(crate) fn some_text(self) -> Result<Option<Arc<str>>, Unfit> {
         Ok(self.text()?.filter(|text| !text.is_empty()))
     }
 
@@ -104,7 +105,7 @@ impl Value<'_> {
     }
 
     /// An array of texts; `None` for null.
-    pub(crate) fn texts(self) -> Result<Option<Vec<Box<str>>>, Unfit> {
+    pub(crate) fn texts(self) -> Result<Option<Vec<Arc<str>>>, Unfit> {
         if self.raw.get() == "null" {
             return Ok(None);
         }
@@ -260,7 +261,7 @@ impl Writer {
     }
 
     /// An array of texts; left out when empty.
-    pub(crate) fn texts(&mut self, name: &'static str, texts: &[Box<str>]) {
+    pub(crate) fn texts(&mut self, name: &'static str, texts: &[Arc<str>]) {
         if texts.is_empty() {
             return;
         }

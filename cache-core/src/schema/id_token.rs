@@ -1,11 +1,14 @@
 //! ID tokens.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::access_token::capitals;
 use super::fields::{AdditionalFields, Unfit, Writer, read};
+use super::layout::varying;
 use super::{Entity, key_suffix, section};
 use crate::secret::{Blob, Secret};
 use crate::time::UnixMillis;
@@ -18,17 +21,17 @@ use crate::time::UnixMillis;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IdToken {
     /// The account's id over all tenants.
-    pub home_account_id: Box<str>,
+    pub home_account_id: Arc<str>,
     /// The authority's host.
-    pub environment: Box<str>,
+    pub environment: Arc<str>,
     /// The client that the token was issued to.
-    pub client_id: Box<str>,
+    pub client_id: Arc<str>,
     /// The tenant; empty with authorities that know none.
-    pub realm: Box<str>,
+    pub realm: Arc<str>,
     /// The raw JWT.
     pub secret: Secret,
     /// The server's `client_info`, base64url as received.
-    pub client_info: Option<Box<str>>,
+    pub client_info: Option<Arc<str>>,
     /// Fields that are not known here.
     pub additional_fields: AdditionalFields,
 }
@@ -71,8 +74,7 @@ impl Entity for IdToken {
         })
         .ok()?;
         token.additional_fields = std::mem::take(&mut token.additional_fields).unrepeated();
-        let named = [&token.home_account_id, &token.environment, &token.client_id];
-        (named.iter().all(|text| !text.is_empty()) && !token.secret.is_empty()).then_some(token)
+        token.is_complete().then_some(token)
     }
 
     fn write(&self) -> Blob {
@@ -94,7 +96,11 @@ impl Entity for IdToken {
 
     fn is_complete(&self) -> bool {
         let named = [&self.home_account_id, &self.environment, &self.client_id];
-        named.iter().all(|text| !text.is_empty()) && self.claims().is_some()
+        named.iter().all(|text| !text.is_empty()) && !self.secret.is_empty()
+    }
+
+    fn is_writable(&self) -> bool {
+        self.is_complete() && self.claims().is_some()
     }
 
     fn inherit(&mut self, older: &Self) {
@@ -112,11 +118,22 @@ impl Entity for IdToken {
         &self.environment
     }
 
-    fn environment_mut(&mut self) -> &mut Box<str> {
+    fn environment_mut(&mut self) -> &mut Arc<str> {
         &mut self.environment
     }
 
     fn written_at(&self) -> Option<UnixMillis> {
         None
     }
+}
+
+varying! {
+    IdToken {
+        0 "secret" secret;
+        1 "home_account_id" home_account_id;
+        2 "environment" environment;
+        3 "client_id" client_id;
+        4 "realm" realm;
+    }
+    in keys: [1, 2, 3, 4]
 }

@@ -12,8 +12,10 @@ mod app_metadata;
 mod extended;
 mod fields;
 mod id_token;
+pub(crate) mod layout;
 mod refresh_token;
 pub mod section;
+pub(crate) mod texts;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -68,7 +70,7 @@ pub trait Entity: sealed::Sealed + Clone + PartialEq + Send + Sync + 'static {
     fn environment(&self) -> &str;
 
     /// The same, to be changed.
-    fn environment_mut(&mut self) -> &mut Box<str>;
+    fn environment_mut(&mut self) -> &mut Arc<str>;
 
     /// When the entity was written, as it says itself.
     fn written_at(&self) -> Option<UnixMillis>;
@@ -107,8 +109,8 @@ pub(crate) fn facts(section: &str, json: &Blob) -> EntityFacts {
     let (mut expires_on, mut extended) = (None, None);
     let read = fields::read(json, |name, value| {
         match (&*name, section) {
-            ("home_account_id", _) => facts.home_account_id = value.some_text().ok().flatten().map(Arc::from),
-            ("environment", _) => facts.environment = value.some_text().ok().flatten().map(Arc::from),
+            ("home_account_id", _) => facts.home_account_id = value.some_text().ok().flatten(),
+            ("environment", _) => facts.environment = value.some_text().ok().flatten(),
             ("cached_at", section::ACCESS_TOKEN)
             | ("last_modification_time", section::REFRESH_TOKEN | section::ACCOUNT) => {
                 facts.written_at = value.millis();

@@ -1,8 +1,11 @@
 //! Refresh tokens of users and of application families.
 
+use std::sync::Arc;
+
 use super::access_token::capitals;
 use super::extended::ExtendedKey;
 use super::fields::{AdditionalFields, Components, Unfit, Writer, read};
+use super::layout::varying;
 use super::{Entity, key_suffix, section, written_hash};
 use crate::secret::{Blob, Secret};
 use crate::time::UnixMillis;
@@ -14,17 +17,17 @@ use crate::time::UnixMillis;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RefreshToken {
     /// The account's id over all tenants.
-    pub home_account_id: Box<str>,
+    pub home_account_id: Arc<str>,
     /// The authority's host.
-    pub environment: Box<str>,
+    pub environment: Arc<str>,
     /// The client that the token was issued to.
-    pub client_id: Box<str>,
+    pub client_id: Arc<str>,
     /// The token.
     pub secret: Secret,
     /// The family of applications that may use it, `1` in practice; `None`: this client only.
-    pub family_id: Option<Box<str>>,
+    pub family_id: Option<Arc<str>>,
     /// The scopes that it was issued with; only MSAL Python writes them.
-    pub target: Option<Box<str>>,
+    pub target: Option<Arc<str>>,
     /// When the token was received.
     pub last_modification_time: Option<UnixMillis>,
     /// As [`AccessToken::assertion_hash`](super::AccessToken::assertion_hash), of a long-running on-behalf-of process.
@@ -32,7 +35,7 @@ pub struct RefreshToken {
     /// Components that divide refresh tokens of one user (MSAL.NET's `WithCachePartitionKey`).
     pub extended: Option<ExtendedKey>,
     /// The server's `client_info`, base64url as received.
-    pub client_info: Option<Box<str>>,
+    pub client_info: Option<Arc<str>>,
     /// Fields that are not known here.
     pub additional_fields: AdditionalFields,
 }
@@ -125,11 +128,24 @@ impl Entity for RefreshToken {
         &self.environment
     }
 
-    fn environment_mut(&mut self) -> &mut Box<str> {
+    fn environment_mut(&mut self) -> &mut Arc<str> {
         &mut self.environment
     }
 
     fn written_at(&self) -> Option<UnixMillis> {
         self.last_modification_time
     }
+}
+
+varying! {
+    RefreshToken {
+        0 "secret" secret;
+        1 "home_account_id" home_account_id;
+        2 "environment" environment;
+        3 "client_id" client_id;
+        4 "target" target;
+        5 "last_modification_time" last_modification_time;
+        6 "user_assertion_hash" assertion_hash;
+    }
+    in keys: [1, 2, 3, 4]
 }

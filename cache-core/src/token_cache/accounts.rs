@@ -13,11 +13,11 @@ use crate::text::eq_ignore_case;
 #[derive(Debug, Clone)]
 pub struct AccountGroup {
     /// The account's id over all tenants.
-    pub home_account_id: Box<str>,
+    pub home_account_id: Arc<str>,
     /// The host that the account's entities stand under.
-    pub environment: Box<str>,
+    pub environment: Arc<str>,
     /// The name to sign in with, of the home tenant if that is known; empty if unknown.
-    pub username: Box<str>,
+    pub username: Arc<str>,
     /// The entities, the home tenant's first.
     pub entities: Vec<Arc<Account>>,
     /// One profile per tenant, the home tenant's first.
@@ -28,13 +28,13 @@ pub struct AccountGroup {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantProfile {
     /// The tenant.
-    pub tenant_id: Box<str>,
+    pub tenant_id: Arc<str>,
     /// The account's id in this tenant.
-    pub local_account_id: Box<str>,
+    pub local_account_id: Arc<str>,
     /// The name to sign in with; empty if unknown.
-    pub username: Box<str>,
+    pub username: Arc<str>,
     /// The display name.
-    pub name: Option<Box<str>>,
+    pub name: Option<Arc<str>>,
     /// Whether this is the tenant that the account is from.
     pub is_home_tenant: bool,
 }
@@ -63,7 +63,7 @@ impl TokenCache {
                 None => groups.push(AccountGroup {
                     home_account_id: entity.home_account_id.clone(),
                     environment: entity.environment.clone(),
-                    username: Box::default(),
+                    username: Arc::default(),
                     entities: vec![Arc::clone(entity)],
                     tenant_profiles: Vec::new(),
                 }),
@@ -144,10 +144,10 @@ struct NodeProfile {
 impl From<NodeProfile> for TenantProfile {
     fn from(profile: NodeProfile) -> Self {
         Self {
-            tenant_id: profile.tenant_id,
-            local_account_id: profile.local_account_id,
-            username: profile.username.unwrap_or_default(),
-            name: profile.name,
+            tenant_id: profile.tenant_id.into(),
+            local_account_id: profile.local_account_id.into(),
+            username: profile.username.unwrap_or_default().into(),
+            name: profile.name.map(Arc::from),
             is_home_tenant: profile.is_home_tenant,
         }
     }

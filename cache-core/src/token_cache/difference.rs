@@ -68,13 +68,13 @@ struct Difference<'c> {
     /// The user whose partition this is.
     user: Option<&'c str>,
     now: UnixMillis,
-    fresh: HashSet<Box<str>>,
+    fresh: HashSet<Arc<str>>,
     puts: Vec<Change>,
     removals: Vec<Change>,
 }
 
 /// The home account ids of accounts that a library signed out.
-type SignedOut = HashSet<Box<str>>;
+type SignedOut = HashSet<Arc<str>>;
 
 /// What the comparison needs of an entity type.
 trait Compared: Kept {
@@ -89,7 +89,7 @@ trait Compared: Kept {
 }
 
 /// The users for whom the library has an access token that is new since `began`.
-fn fresh_accounts(base: &TokenCache, theirs: &TokenCache, began: UnixMillis) -> HashSet<Box<str>> {
+fn fresh_accounts(base: &TokenCache, theirs: &TokenCache, began: UnixMillis) -> HashSet<Arc<str>> {
     let known: HashSet<&str, RandomState> = base.access_tokens.iter().map(|row| row.entity.secret.expose()).collect();
     let tokens = theirs.access_tokens.iter().map(|row| &row.entity);
     let fresh = tokens.filter(|token| {
@@ -135,7 +135,7 @@ impl Difference<'_> {
         if E::SECTION == section::APP_METADATA {
             return;
         }
-        for row in base.iter().filter(|row| !pairs.ours.contains(&row.key)) {
+        for row in base.iter().filter(|row| !pairs.ours.contains(&*row.key())) {
             let by_account = row.entity.home_account_id().is_some_and(|id| signed_out.contains(id));
             if !by_account && row.entity.rivals(self.theirs).twins.is_empty() {
                 self.remove(row);
@@ -148,7 +148,7 @@ impl Difference<'_> {
         let mut entity = (*theirs.entity).clone();
         entity.keep_identity(&ours.entity);
         entity.inherit(&ours.entity);
-        entity.environment_mut().clone_from(&Box::from(ours.entity.environment()));
+        *entity.environment_mut() = ours.entity.environment().into();
         // In the canonical form, what a library only spells in another way is no change.
         if same_entity(entity.write().expose(), ours.entity.write().expose()) {
             return;
@@ -158,40 +158,40 @@ impl Difference<'_> {
         }
         if entity.secret() != ours.entity.secret() {
             for twin in ours.entity.rivals(self.base).twins {
-                if twin.key != ours.key && !paired.contains(&twin.key) {
+                let key = twin.key();
+                if !ours.is_under(&key) && !paired.contains(&key) {
                     self.remove(&twin);
                 }
             }
         }
-        let row = Row::written(Arc::clone(&ours.key), entity, ours.version.clone());
+        let row = Row::written(ours.key(), entity, ours.version());
         let guard = self.guard(&row.entry()).map(|guard| match guard {
             // Of what the put replaces, nothing else needs to be there.
             Guard::Entry(_) if E::SECTION == section::REFRESH_TOKEN => Guard::Entry(row.id()),
             guard => guard,
         });
-        self.puts.push(Change::Put { entry: row.entry(), replaces: row.version, guard });
+        self.puts.push(Change::Put { entry: row.entry(), replaces: row.version(), guard });
     }
 
     fn put_new<E: Compared>(&mut self, theirs: &Row<E>, base: &Table<E>, paired: &HashSet<Arc<str>, RandomState>) {
-        let mut row = theirs.clone();
-        row.version = None;
+        let mut row = theirs.clone().with_version(None);
         if row.entity.written_at().is_none() {
             let mut entity = (*row.entity).clone();
             entity.stamp(self.now);
-            row = Row::written(row.key, entity, None);
+            row = Row::written(row.key(), entity, None);
         }
-        match base.by_key(&row.key) {
+        match base.by_key(&self.base.hashing, &row.key()) {
             // An entry of other meaning, which the library has kept under another key, stands under this one.
-            Some(other) if paired.contains(&other.key) => row.key = self.base.free_key(&*row.entity),
-            Some(other) => row.version.clone_from(&other.version),
+            Some(other) if paired.contains(&other.key()) => row = row.under(self.base.free_key(&*row.entity)),
+            Some(other) => row = row.with_version(other.version()),
             None => {}
         }
         let guard = self.guard(&row.entry());
-        self.puts.push(Change::Put { entry: row.entry(), replaces: row.version, guard });
+        self.puts.push(Change::Put { entry: row.entry(), replaces: row.version(), guard });
     }
 
-    fn remove<E: Entity>(&mut self, row: &Row<E>) {
-        self.removals.push(Change::Remove { id: row.id(), if_match: row.version.clone() });
+    fn remove<E: Compared>(&mut self, row: &Row<E>) {
+        self.removals.push(Change::Remove { id: row.id(), if_match: row.version() });
     }
 
     fn guard(&self, entry: &Entry) -> Option<Guard> {
@@ -260,27 +260,31 @@ impl<E: Compared> Pairs<E> {
             let found = match row.entity.secret() {
                 Some(secret) => {
                     let rows = by_secret.get(secret.expose()).map_or(&[][..], Vec::as_slice);
-                    rows.iter().filter(same_user).max_by_key(|other| other.key == row.key).copied()
+                    rows.iter().filter(same_user).max_by_key(|other| other.is_under(&row.key())).copied()
                 }
-                None => base.by_key(&row.key).filter(|other| same_entity(row.json.expose(), other.json.expose())),
+                None => {
+                    let other = base.by_key(&cache.hashing, &row.key());
+                    other.filter(|other| same_entity(row.json().expose(), other.json().expose()))
+                }
             };
-            ours.extend(found.map(|found| Arc::clone(&found.key)));
+            ours.extend(found.map(Row::key));
             found
         });
         let known: Vec<_> = known.collect();
         let theirs = theirs.iter().zip(known).map(|(row, known)| {
             let found = known.cloned().or_else(|| {
                 let mut twins = row.entity.rivals(cache).twins;
-                twins.retain(|twin| !ours.contains(&twin.key));
-                let like = |twin: &Row<E>| (twin.key == row.key, twin.entity.environment() == row.entity.environment());
+                twins.retain(|twin| !ours.contains(&twin.key()));
+                let like =
+                    |twin: &Row<E>| (twin.is_under(&row.key()), twin.entity.environment() == row.entity.environment());
                 // Of equals the first, which is the best.
                 let best = (0..twins.len()).rev().max_by_key(|at| like(&twins[*at]))?;
                 Some(twins.swap_remove(best))
             });
             match found {
                 Some(found) => {
-                    ours.insert(Arc::clone(&found.key));
-                    let same = same_entity(row.json.expose(), found.json.expose());
+                    ours.insert(found.key());
+                    let same = same_entity(row.json().expose(), found.json().expose());
                     if same { Pair::Same } else { Pair::Changed(found) }
                 }
                 None => Pair::New,
@@ -294,17 +298,7 @@ impl<E: Compared> Pairs<E> {
 impl TokenCache {
     /// What the store held of an entry when this cache was loaded.
     pub(crate) fn version(&self, id: &EntryId) -> Option<Version> {
-        fn of<E: super::table::Hashed>(table: &Table<E>, key: &str) -> Option<Version> {
-            table.by_key(key)?.version.clone()
-        }
-        let known = match id.section() {
-            section::ACCESS_TOKEN => of(&self.access_tokens, id.key()),
-            section::REFRESH_TOKEN => of(&self.refresh_tokens, id.key()),
-            section::ID_TOKEN => of(&self.id_tokens, id.key()),
-            section::ACCOUNT => of(&self.accounts, id.key()),
-            section::APP_METADATA => of(&self.app_metadata, id.key()),
-            _ => None,
-        };
+        let known = self.section(id.section()).and_then(|table| table.presence(&self.hashing, id.key()).version());
         known.or_else(|| self.foreign.get(id).map(|stored| stored.version.clone()))
     }
 }

@@ -1,76 +1,138 @@
 //! Where a lookup begins: from the hash of an identity, or of an identity and one scope, to the rows that have it.
 
-use std::hash::{BuildHasher as _, Hasher as _};
+use std::hash::BuildHasher as _;
 
 use foldhash::fast::{FoldHasher, RandomState};
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::query::Owner;
 use crate::schema::ExtendedKey;
-use crate::text::{hash_exact, hash_ignore_case};
+use crate::text::TextHasher;
 
 /// Rows by hash. Two identities may share a hash, so every row found is compared field by field.
 #[derive(Clone, Default)]
-pub(super) struct Index(HashTable<Posting>);
+pub(super) struct Index {
+    postings: HashTable<Posting>,
+    /// The rows of postings that have several.
+    several: Vec<Vec<u32>>,
+    /// Places in `several` that are not in use.
+    unused: Vec<u32>,
+}
 
-#[derive(Clone)]
+/// Eight bytes, so that eight postings share a cache line.
+#[derive(Clone, Copy)]
 struct Posting {
-    hash: u64,
-    rows: Rows,
+    hash: u32,
+    /// A row; or, with [`SEVERAL`] set, a place in `several`. Nearly every posting has one row.
+    rows: u32,
 }
 
-/// Nearly every posting has one row.
-#[derive(Clone)]
-enum Rows {
-    One(u32),
-    Many(Vec<u32>),
-}
+const SEVERAL: u32 = 1 << 31;
+
+/// The most rows that an index can tell apart.
+pub(super) const MOST_ROWS: usize = SEVERAL as usize;
 
 impl Index {
     /// The rows under this hash, in no particular order. Allocates nothing.
-    pub(super) fn rows(&self, hash: u64) -> &[u32] {
-        match self.0.find(hash, |posting| posting.hash == hash) {
-            Some(Posting { rows: Rows::One(row), .. }) => std::slice::from_ref(row),
-            Some(Posting { rows: Rows::Many(rows), .. }) => rows,
+    pub(super) fn rows(&self, hash: Hash) -> &[u32] {
+        match self.postings.find(hash.spread(), |posting| posting.hash == hash.0) {
+            Some(posting) if posting.rows & SEVERAL == 0 => std::slice::from_ref(&posting.rows),
+            Some(posting) => &self.several[(posting.rows ^ SEVERAL) as usize],
             None => &[],
         }
     }
 
     /// Adds a row under this hash; a row that is there already stays once.
-    pub(super) fn insert(&mut self, hash: u64, row: u32) {
-        let entry = self.0.entry(hash, |posting| posting.hash == hash, |posting| posting.hash);
+    pub(super) fn insert(&mut self, hash: Hash, row: u32) {
+        let entry =
+            self.postings.entry(hash.spread(), |posting| posting.hash == hash.0, |posting| Hash(posting.hash).spread());
         match entry {
-            hashbrown::hash_table::Entry::Vacant(vacant) => {
-                vacant.insert(Posting { hash, rows: Rows::One(row) });
+            Entry::Vacant(vacant) => {
+                vacant.insert(Posting { hash: hash.0, rows: row });
             }
-            hashbrown::hash_table::Entry::Occupied(occupied) => {
+            Entry::Occupied(occupied) => {
                 let posting = occupied.into_mut();
-                match &mut posting.rows {
-                    Rows::One(first) if *first == row => {}
-                    Rows::One(first) => posting.rows = Rows::Many(vec![*first, row]),
+                if posting.rows & SEVERAL != 0 {
+                    let rows = &mut self.several[(posting.rows ^ SEVERAL) as usize];
                     // A row is added under all its hashes at once, so that a repetition is the last one.
-                    Rows::Many(rows) if rows.last() == Some(&row) => {}
-                    Rows::Many(rows) => rows.push(row),
+                    if rows.last() != Some(&row) {
+                        rows.push(row);
+                    }
+                } else if posting.rows != row {
+                    let place = self.unused.pop().unwrap_or_else(|| {
+                        self.several.push(Vec::new());
+                        (self.several.len() - 1) as u32
+                    });
+                    self.several[place as usize].extend([posting.rows, row]);
+                    posting.rows = SEVERAL | place;
                 }
             }
         }
     }
 
     /// Takes a row out from under this hash.
-    pub(super) fn remove(&mut self, hash: u64, row: u32) {
-        let Ok(mut entry) = self.0.find_entry(hash, |posting| posting.hash == hash) else { return };
-        let empty = match &mut entry.get_mut().rows {
-            Rows::One(only) => *only == row,
-            Rows::Many(rows) => {
-                if let Some(at) = rows.iter().position(|have| *have == row) {
-                    rows.swap_remove(at);
-                }
-                rows.is_empty()
+    pub(super) fn remove(&mut self, hash: Hash, row: u32) {
+        let Ok(mut entry) = self.postings.find_entry(hash.spread(), |posting| posting.hash == hash.0) else { return };
+        let posting = entry.get_mut();
+        if posting.rows & SEVERAL == 0 {
+            if posting.rows == row {
+                entry.remove();
             }
-        };
-        if empty {
-            entry.remove();
+            return;
         }
+        let place = posting.rows ^ SEVERAL;
+        let rows = &mut self.several[place as usize];
+        if let Some(at) = rows.iter().position(|have| *have == row) {
+            rows.swap_remove(at);
+        }
+        if let [last] = rows[..] {
+            posting.rows = last;
+            *rows = Vec::new();
+            self.unused.push(place);
+        }
+    }
+}
+
+/// A hash as an index keeps it. Half of 64 bits: what it lets pass by mistake is compared anyway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hash(u32);
+
+impl Hash {
+    fn of(hash: u64) -> Self {
+        Self((hash ^ (hash >> 32)) as u32)
+    }
+
+    /// As wide as a table wants it, which takes the place from the low bits and a mark from the high ones.
+    fn spread(self) -> u64 {
+        u64::from(self.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+}
+
+/// Rows by their key text.
+#[derive(Clone, Default)]
+pub(super) struct Keys(HashTable<Posting>);
+
+impl Keys {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The row whose key `is` the one with this hash.
+    pub(super) fn find(&self, hash: Hash, is: impl Fn(u32) -> bool) -> Option<u32> {
+        self.0.find(hash.spread(), |posting| posting.hash == hash.0 && is(posting.rows)).map(|posting| posting.rows)
+    }
+
+    /// Adds a row whose key is not there yet.
+    pub(super) fn insert(&mut self, hash: Hash, row: u32) {
+        let posting = Posting { hash: hash.0, rows: row };
+        self.0.insert_unique(hash.spread(), posting, |posting| Hash(posting.hash).spread());
+    }
+
+    /// Takes out the row whose key `is` the one with this hash.
+    pub(super) fn remove(&mut self, hash: Hash, is: impl Fn(u32) -> bool) -> Option<u32> {
+        let entry = self.0.find_entry(hash.spread(), |posting| posting.hash == hash.0 && is(posting.rows)).ok()?;
+        Some(entry.remove().0.rows)
     }
 }
 
@@ -87,53 +149,67 @@ pub(super) struct Hashing {
     state: RandomState,
 }
 
+/// The part of an identity that comes before the scope.
+pub(super) struct Identity(TextHasher<FoldHasher<'static>>);
+
 impl Hashing {
-    /// The part of an access token's identity that all its scopes share; [`with_scope`] makes the hash.
+    /// The part of an access token's identity that all its scopes share.
     ///
     /// Tokens of an assertion leave the realm out: they are few, and are asked for without one too.
-    pub(super) fn token(&self, owner: Owner<'_>, client_id: &str, realm: &str, bound: Bound<'_>) -> FoldHasher<'_> {
-        let mut hasher = self.state.build_hasher();
+    pub(super) fn token(&self, owner: Owner<'_>, client_id: &str, realm: &str, bound: Bound<'_>) -> Identity {
+        let mut hasher = self.hasher();
         match owner {
             Owner::User(home_account_id) => {
-                hasher.write_u32(1);
-                hash_exact(home_account_id, &mut hasher);
-                hash_ignore_case(realm, &mut hasher);
+                hasher.number(1);
+                hasher.exact(home_account_id);
+                hasher.ignoring_case(realm);
             }
             Owner::App => {
-                hasher.write_u32(2);
-                hash_ignore_case(realm, &mut hasher);
+                hasher.number(2);
+                hasher.ignoring_case(realm);
             }
             Owner::Assertion(hash) => {
-                hasher.write_u32(3);
-                hash_exact(hash.trim_end_matches('='), &mut hasher);
+                hasher.number(3);
+                hasher.exact(hash.trim_end_matches('='));
             }
         }
-        hash_ignore_case(client_id, &mut hasher);
+        hasher.ignoring_case(client_id);
         if let Some(key_id) = bound.key_id {
-            hasher.write_u32(4);
-            hash_exact(key_id, &mut hasher);
+            hasher.number(4);
+            hasher.exact(key_id);
         }
         if let Some(extended) = bound.extended {
-            hasher.write_u32(5);
-            hash_ignore_case(extended.hash(), &mut hasher);
+            hasher.number(5);
+            hasher.ignoring_case(extended.hash());
         }
-        hasher
+        Identity(hasher)
     }
 
     /// The hash of what an entity is looked up by: an exact part and a part that ignores case.
-    pub(super) fn pair(&self, exact: &str, ignoring_case: &str) -> u64 {
-        let mut hasher = self.state.build_hasher();
-        hash_exact(exact, &mut hasher);
-        hash_ignore_case(ignoring_case, &mut hasher);
-        hasher.finish()
+    pub(super) fn pair(&self, exact: &str, ignoring_case: &str) -> Hash {
+        let mut hasher = self.hasher();
+        hasher.exact(exact);
+        hasher.ignoring_case(ignoring_case);
+        Hash::of(hasher.finish())
+    }
+
+    /// The hash of a key text.
+    pub(super) fn key(&self, key: &str) -> Hash {
+        Hash::of(self.state.hash_one(key))
+    }
+
+    fn hasher(&self) -> TextHasher<FoldHasher<'static>> {
+        TextHasher::new(self.state.build_hasher())
     }
 }
 
-/// The hash of an access token's identity and one of its scopes.
-pub(super) fn with_scope(token: &FoldHasher<'_>, scope: &str) -> u64 {
-    let mut hasher = token.clone();
-    hash_ignore_case(scope, &mut hasher);
-    hasher.finish()
+impl Identity {
+    /// The hash of this identity and one scope.
+    pub(super) fn with_scope(&self, scope: &str) -> Hash {
+        let mut hasher = self.0.clone();
+        hasher.ignoring_case(scope);
+        Hash::of(hasher.finish())
+    }
 }
 
 #[cfg(test)]
@@ -142,31 +218,48 @@ mod tests {
 
     #[test]
     fn rows_come_and_go() {
+        let (seven, eight) = (Hash::of(7), Hash::of(8));
         let mut index = Index::default();
-        for row in [1, 2, 2, 3] {
-            index.insert(7, row);
+        for round in 1..3 {
+            for row in [1, 2, 2, 3] {
+                index.insert(seven, row);
+            }
+            index.insert(eight, 1);
+            index.insert(eight, 1);
+            assert_eq!(index.rows(seven), [1, 2, 3], "{round}");
+            assert_eq!(index.rows(eight), [1]);
+            index.remove(seven, 1);
+            assert_eq!(index.rows(seven), [3, 2]);
+            index.remove(eight, 2);
+            assert_eq!(index.rows(eight), [1]);
+            for row in [2, 3] {
+                index.remove(seven, row);
+            }
+            index.remove(eight, 1);
+            assert!(index.rows(seven).is_empty() && index.rows(eight).is_empty());
+            assert_eq!(index.postings.len(), 0);
+            assert_eq!(index.several.len(), 1, "places are used again");
         }
-        index.insert(8, 1);
-        index.insert(8, 1);
-        assert_eq!(index.rows(7), [1, 2, 3]);
-        assert_eq!(index.rows(8), [1]);
-        index.remove(7, 1);
-        assert_eq!(index.rows(7), [3, 2]);
-        index.remove(8, 2);
-        assert_eq!(index.rows(8), [1]);
-        for row in [2, 3] {
-            index.remove(7, row);
-        }
-        index.remove(8, 1);
-        assert!(index.rows(7).is_empty() && index.rows(8).is_empty());
-        assert_eq!(index.0.len(), 0);
+    }
+
+    #[test]
+    fn keys_that_share_a_hash_are_told_apart() {
+        let texts = ["a", "b"];
+        let mut keys = Keys::default();
+        let hash = Hash::of(7);
+        keys.insert(hash, 0);
+        keys.insert(hash, 1);
+        let find = |keys: &Keys, key: &str| keys.find(hash, |row| texts[row as usize] == key);
+        assert_eq!((find(&keys, "a"), find(&keys, "b"), find(&keys, "c")), (Some(0), Some(1), None));
+        assert_eq!(keys.remove(hash, |row| texts[row as usize] == "a"), Some(0));
+        assert_eq!((find(&keys, "a"), find(&keys, "b"), keys.len()), (None, Some(1), 1));
     }
 
     #[test]
     fn an_owner_is_not_another() {
         let hashing = Hashing::default();
         let plain = Bound { key_id: None, extended: None };
-        let hash = |owner, realm| with_scope(&hashing.token(owner, "Client", realm, plain), "User.Read");
+        let hash = |owner, realm| hashing.token(owner, "Client", realm, plain).with_scope("User.Read");
         assert_eq!(hash(Owner::User("u"), "Tenant"), hash(Owner::User("u"), "tenant"));
         assert_ne!(hash(Owner::User("u"), "t"), hash(Owner::User("U"), "t"));
         assert_ne!(hash(Owner::User("u"), "t"), hash(Owner::Assertion("u"), "t"));

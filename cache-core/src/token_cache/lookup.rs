@@ -5,12 +5,11 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::TokenCache;
-use super::index::{Bound, Hashing, with_scope};
+use super::index::{Bound, Hash, Hashing};
 use super::query::{AccessTokenQuery, Owner, RefreshTokenQuery};
 use super::table::{Hashed, Row};
 use crate::entry::EntryId;
-use crate::schema::{AccessToken, Account, AppMetadata, Entity, IdToken, RefreshToken};
-use crate::scopes;
+use crate::schema::{AccessToken, Account, AppMetadata, IdToken, RefreshToken};
 use crate::text::eq_ignore_case;
 use crate::time::UnixSeconds;
 
@@ -20,7 +19,13 @@ impl TokenCache {
     /// Among several: one under a lower-case key before its stale twin, one under the cloud's preferred host, the one
     /// that expires last, the one received last. [`refresh_on`](AccessToken::refresh_on) is for the caller to look at.
     pub fn access_token(&self, query: &AccessTokenQuery<'_>, now: UnixSeconds) -> Option<&Arc<AccessToken>> {
-        self.matching(query, now).max_by(|a, b| self.rank(a, b)).map(|row| &row.entity)
+        let best = match self.places(query) {
+            // Nearly always: one token has this identity and scope, or none.
+            Some([]) => None,
+            Some([one]) => self.access_tokens.row(*one).filter(|row| self.answers(row, query, now)),
+            _ => self.matching(query, now).max_by(|a, b| self.rank(a, b)),
+        };
+        best.map(|row| &row.entity)
     }
 
     /// Every access token that answers the query and is usable at `now`, in no particular order.
@@ -73,7 +78,7 @@ impl TokenCache {
             .filter(|row| row.entity.family_id.as_deref() == family && row.entity.extended.is_none())
             .collect();
         let mut of_client: Vec<_> = rows(query.client_id).filter(own).collect();
-        of_client.retain(|row| !of_family.iter().any(|other| other.key == row.key));
+        of_client.retain(|row| !of_family.iter().any(|other| std::ptr::eq(*other, *row)));
         self.sort_refresh_tokens(&mut of_family, query);
         self.sort_refresh_tokens(&mut of_client, query);
         of_family.into_iter().chain(of_client).map(|row| (row.id(), Arc::clone(&row.entity))).collect()
@@ -113,73 +118,74 @@ impl TokenCache {
         query: &'q AccessTokenQuery<'q>,
         now: UnixSeconds,
     ) -> impl Iterator<Item = &'c Row<AccessToken>> + use<'c, 'q> {
-        // An empty set of scopes asks for nothing.
-        let mut places: &[u32] = &[];
-        let mut all = None;
-        if query.realm.is_some() || matches!(query.owner, Owner::Assertion(_)) {
-            let bound = Bound { key_id: query.key_id, extended: query.extended };
-            let token = self.hashing.token(query.owner, query.client_id, query.realm.unwrap_or_default(), bound);
-            for (n, scope) in query.scopes.significant().enumerate() {
-                let rows = self.access_tokens.places(with_scope(&token, scope));
-                if n == 0 || rows.len() < places.len() {
-                    places = rows;
-                }
-                if places.is_empty() {
-                    break;
-                }
-            }
-        } else if query.scopes.iter().next().is_some() {
-            all = Some(self.access_tokens.iter());
-        }
+        let (places, all): (&[u32], _) = match self.places(query) {
+            Some(places) => (places, None),
+            None => (&[], Some(self.access_tokens.iter())),
+        };
         let indexed = places.iter().filter_map(|at| self.access_tokens.row(*at));
-        indexed.chain(all.into_iter().flatten()).filter(move |row| self.answers(&row.entity, query, now))
+        indexed.chain(all.into_iter().flatten()).filter(move |row| self.answers(row, query, now))
     }
 
-    fn answers(&self, token: &AccessToken, query: &AccessTokenQuery<'_>, now: UnixSeconds) -> bool {
+    /// The places of the tokens among which the answers are; `None`: they may be anywhere.
+    fn places(&self, query: &AccessTokenQuery<'_>) -> Option<&[u32]> {
+        /// So few are compared sooner than the index is asked again.
+        const FEW: usize = 4;
+        // An empty set of scopes asks for nothing.
+        let Some(first) = query.scopes.most_telling() else { return Some(&[]) };
+        if query.realm.is_none() && !matches!(query.owner, Owner::Assertion(_)) {
+            return None;
+        }
+        let bound = Bound { key_id: query.key_id, extended: query.extended };
+        let token = self.hashing.token(query.owner, query.client_id, query.realm.unwrap_or_default(), bound);
+        let mut rarest = self.access_tokens.places(token.with_scope(first));
+        if rarest.len() > FEW {
+            for scope in query.scopes.significant() {
+                let places = self.access_tokens.places(token.with_scope(scope));
+                if places.len() < rarest.len() {
+                    rarest = places;
+                }
+            }
+        }
+        Some(rarest)
+    }
+
+    fn answers(&self, row: &Row<AccessToken>, query: &AccessTokenQuery<'_>, now: UnixSeconds) -> bool {
+        let token = &row.entity;
         let owned = match query.owner {
-            Owner::User(id) => token.assertion_hash.is_none() && token.home_account_id.as_deref() == Some(id),
-            Owner::App => token.assertion_hash.is_none() && token.home_account_id.is_none(),
-            Owner::Assertion(hash) => token.assertion_hash.as_ref().is_some_and(|have| same_hash(have.expose(), hash)),
-        };
-        let extended = match (&token.extended, query.extended) {
-            (None, None) => true,
-            (Some(have), Some(asked)) => have.matches(asked),
-            _ => false,
+            Owner::User(id) => token.home_account_id.as_deref() == Some(id),
+            Owner::App => token.home_account_id.is_none(),
+            Owner::Assertion(_) => true,
         };
         owned
-            && extended
             && eq_ignore_case(&token.client_id, query.client_id)
             && query.realm.is_none_or(|realm| eq_ignore_case(&token.realm, realm))
-            && query.scopes.significant().all(|scope| scopes::contains(&token.target, scope))
-            && eq_ignore_case(token.scheme(), query.token_type.unwrap_or(crate::schema::BEARER))
-            && token.key_id.as_deref() == query.key_id
-            && query.resource.is_none_or(|resource| token.resource.as_deref() == Some(resource))
+            && query.scopes.are_in(&token.target)
             && query.environment.is_none_or(|environment| self.environments.same(&token.environment, environment))
             && token.is_usable(now, query.margin_seconds)
+            && (row.is_ordinary() && query.is_ordinary() || is_bound_alike(token, query))
     }
 
     /// `Greater`: `a` answers better than `b`.
     fn rank(&self, a: &Row<AccessToken>, b: &Row<AccessToken>) -> Ordering {
         let times = |row: &Row<AccessToken>| (row.entity.expires_on, row.entity.cached_at);
-        self.rank_twins(a, b).then_with(|| times(a).cmp(&times(b))).then_with(|| a.key.cmp(&b.key))
+        self.rank_twins(a, b).then_with(|| times(a).cmp(&times(b))).then_with(|| a.key().cmp(&b.key()))
     }
 
     /// Of several entities of one meaning without more times than their own.
-    pub(super) fn rank_rows<E: Entity>(&self, a: &Row<E>, b: &Row<E>) -> Ordering {
+    pub(super) fn rank_rows<E: Hashed>(&self, a: &Row<E>, b: &Row<E>) -> Ordering {
         self.rank_twins(a, b)
             .then_with(|| a.entity.written_at().cmp(&b.entity.written_at()))
-            .then_with(|| a.key.cmp(&b.key))
+            .then_with(|| a.key().cmp(&b.key()))
     }
 
     /// A key in lower case before one with capitals (MSAL Go 1.0 left such stale twins behind; MSAL.NET keeps capitals
     /// in account keys only), then the cloud's preferred host before its other names.
-    fn rank_twins<E: Entity>(&self, a: &Row<E>, b: &Row<E>) -> Ordering {
-        let lower = |row: &Row<E>| !row.key.chars().any(char::is_uppercase);
+    fn rank_twins<E: Hashed>(&self, a: &Row<E>, b: &Row<E>) -> Ordering {
         let preferred = |row: &Row<E>| {
             let environment = row.entity.environment();
             eq_ignore_case(self.environments.preferred(environment), environment)
         };
-        lower(a).cmp(&lower(b)).then_with(|| preferred(a).cmp(&preferred(b)))
+        a.has_lower_case_key().cmp(&b.has_lower_case_key()).then_with(|| preferred(a).cmp(&preferred(b)))
     }
 
     fn sort_refresh_tokens(&self, rows: &mut [&Row<RefreshToken>], query: &RefreshTokenQuery<'_>) {
@@ -201,11 +207,30 @@ impl TokenCache {
             let rank = |row: &Row<RefreshToken>| {
                 let current = newest.is_some_and(|environment| eq_ignore_case(environment, &row.entity.environment));
                 let own = row.entity.family_id.is_none();
-                (own, current, row.entity.last_modification_time, Arc::clone(&row.key))
+                (own, current, row.entity.last_modification_time, row.key())
             };
             rank(b).cmp(&rank(a))
         });
     }
+}
+
+/// Whether a token is bound to what the query names: an assertion, a scheme and key, further components, a resource.
+fn is_bound_alike(token: &AccessToken, query: &AccessTokenQuery<'_>) -> bool {
+    let assertion = match (&token.assertion_hash, query.owner) {
+        (Some(have), Owner::Assertion(asked)) => same_hash(have.expose(), asked),
+        (None, Owner::User(_) | Owner::App) => true,
+        _ => false,
+    };
+    let extended = match (&token.extended, query.extended) {
+        (None, None) => true,
+        (Some(have), Some(asked)) => have.matches(asked),
+        _ => false,
+    };
+    assertion
+        && extended
+        && eq_ignore_case(token.scheme(), query.token_type.unwrap_or(crate::schema::BEARER))
+        && token.key_id.as_deref() == query.key_id
+        && query.resource.is_none_or(|resource| token.resource.as_deref() == Some(resource))
 }
 
 /// Assertion hashes are base64, with padding in MSAL Go and without elsewhere.
@@ -214,9 +239,18 @@ pub(super) fn same_hash(a: &str, b: &str) -> bool {
 }
 
 impl Hashed for AccessToken {
-    fn hashes(&self, hashing: &Hashing, mut each: impl FnMut(u64)) {
+    fn hashes(&self, hashing: &Hashing, mut each: impl FnMut(Hash)) {
         let token = hashing.token(owner(self), &self.client_id, &self.realm, bound(self));
-        self.scopes().for_each(|scope| each(with_scope(&token, scope)));
+        self.scopes().for_each(|scope| each(token.with_scope(scope)));
+    }
+
+    fn is_extended(&self) -> bool {
+        self.extended.is_some()
+    }
+
+    fn is_ordinary(&self) -> bool {
+        let unbound = self.assertion_hash.is_none() && self.extended.is_none() && self.key_id.is_none();
+        unbound && self.resource.is_none() && self.is_bearer()
     }
 }
 
@@ -241,7 +275,7 @@ pub(super) fn owner(token: &AccessToken) -> Owner<'_> {
 
 impl Hashed for RefreshToken {
     /// Under the client and under the family, of the user or of the assertion; and under the user alone.
-    fn hashes(&self, hashing: &Hashing, mut each: impl FnMut(u64)) {
+    fn hashes(&self, hashing: &Hashing, mut each: impl FnMut(Hash)) {
         let owner = refresh_owner(self);
         each(hashing.pair(owner, &self.client_id));
         each(hashing.pair(&self.home_account_id, ""));
@@ -252,19 +286,19 @@ impl Hashed for RefreshToken {
 }
 
 impl Hashed for IdToken {
-    fn hashes(&self, hashing: &Hashing, mut each: impl FnMut(u64)) {
+    fn hashes(&self, hashing: &Hashing, mut each: impl FnMut(Hash)) {
         each(hashing.pair(&self.home_account_id, &self.client_id));
     }
 }
 
 impl Hashed for Account {
-    fn hashes(&self, hashing: &Hashing, mut each: impl FnMut(u64)) {
+    fn hashes(&self, hashing: &Hashing, mut each: impl FnMut(Hash)) {
         each(hashing.pair(&self.home_account_id, ""));
     }
 }
 
 impl Hashed for AppMetadata {
-    fn hashes(&self, hashing: &Hashing, mut each: impl FnMut(u64)) {
+    fn hashes(&self, hashing: &Hashing, mut each: impl FnMut(Hash)) {
         each(hashing.pair("", &self.client_id));
     }
 }

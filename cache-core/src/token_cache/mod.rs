@@ -4,9 +4,12 @@ mod accounts;
 mod difference;
 mod index;
 mod journal;
+mod layouts;
+mod load;
 mod lookup;
 mod query;
 mod rivals;
+mod save;
 mod table;
 mod write;
 
@@ -20,13 +23,10 @@ pub use self::write::{Insertable, TokenResponse};
 
 use self::index::Hashing;
 use self::journal::Journal;
-use self::table::{Row, Table};
-use crate::document::UnifiedDocument;
-use crate::entry::{Entry, EntryId, Snapshot, Stored, Version};
+use self::table::{Row, Section, Table};
+use crate::entry::{Entry, EntryId, Stored};
 use crate::environment::Environments;
-use crate::error::Result;
-use crate::schema::{AccessToken, Account, AppMetadata, Entity, IdToken, RefreshToken};
-use crate::secret::Blob;
+use crate::schema::{AccessToken, Account, AppMetadata, IdToken, RefreshToken, section};
 
 /// All entries of one partition, indexed for lookup.
 ///
@@ -69,8 +69,6 @@ pub struct TokenCache {
     app_metadata: Table<AppMetadata>,
     /// Unknown sections, and entities that cannot be classified.
     foreign: BTreeMap<EntryId, Stored>,
-    /// How many access tokens are extended; none in nearly every cache.
-    extended: usize,
     journal: Option<Journal>,
 }
 
@@ -80,36 +78,6 @@ impl TokenCache {
         Self { environments, ..Self::default() }
     }
 
-    /// The cache in a unified cache document, read as leniently as [`UnifiedDocument::parse`] does. Empty input gives an
-    /// empty cache. `Corrupt`: the document is damaged.
-    pub fn deserialize(json: &[u8]) -> Result<Self> {
-        Self::deserialize_with(json, Environments::default())
-    }
-
-    /// The same with these cloud aliases.
-    pub fn deserialize_with(json: &[u8], environments: Environments) -> Result<Self> {
-        let mut cache = Self::with_environments(environments);
-        for entry in UnifiedDocument::parse(&Blob::copy_of(json))?.into_entries() {
-            cache.load(entry, None);
-        }
-        Ok(cache)
-    }
-
-    /// The whole cache as a unified cache document. Entries that were not changed keep their JSON.
-    pub fn serialize(&self) -> Blob {
-        self.document().render()
-    }
-
-    /// The cache that a store holds; puts and removals from here on are remembered as changes to it.
-    pub(crate) fn from_snapshot(snapshot: Option<&Snapshot>, environments: Environments) -> Self {
-        let mut cache = Self::with_environments(environments);
-        for Stored { entry, version } in snapshot.iter().flat_map(|snapshot| &snapshot.entries) {
-            cache.load(entry.clone(), Some(version.clone()));
-        }
-        cache.journal = Some(Journal::default());
-        cache
-    }
-
     /// The cloud aliases that this cache compares environments by.
     pub fn environments(&self) -> &Environments {
         &self.environments
@@ -117,12 +85,7 @@ impl TokenCache {
 
     /// How many entries there are, those that are not understood included.
     pub fn len(&self) -> usize {
-        self.access_tokens.len()
-            + self.refresh_tokens.len()
-            + self.id_tokens.len()
-            + self.accounts.len()
-            + self.app_metadata.len()
-            + self.foreign.len()
+        self.sections().map(|(_, table)| table.len()).sum::<usize>() + self.foreign.len()
     }
 
     /// Whether there is no entry at all.
@@ -167,69 +130,40 @@ impl TokenCache {
 
     /// An estimate of the memory that this cache takes, in bytes.
     pub(crate) fn weight(&self) -> usize {
-        /// A row, its entity, its strings and its places in the index, about.
-        const ROW: usize = 1024;
-        self.json_sizes().map(|size| size + ROW).sum()
+        /// A row, its entity and its places in the index, about.
+        const ROW: usize = 512;
+        let entities = self.sections().map(|(_, table)| table.length() + table.len() * ROW).sum::<usize>();
+        entities + self.foreign.values().map(|stored| stored.entry.json.len() + ROW).sum::<usize>()
     }
 
-    fn json_sizes(&self) -> impl Iterator<Item = usize> {
-        (self.access_tokens.iter().map(|row| row.json.len()))
-            .chain(self.refresh_tokens.iter().map(|row| row.json.len()))
-            .chain(self.id_tokens.iter().map(|row| row.json.len()))
-            .chain(self.accounts.iter().map(|row| row.json.len()))
-            .chain(self.app_metadata.iter().map(|row| row.json.len()))
-            .chain(self.foreign.values().map(|stored| stored.entry.json.len()))
+    /// The tables by the names of their sections, in the order that they are written in.
+    fn sections(&self) -> impl Iterator<Item = (&'static str, &dyn Section)> {
+        section::ALL.into_iter().filter_map(|name| Some((name, self.section(name)?)))
     }
 
-    fn document(&self) -> UnifiedDocument {
-        fn add<E: Entity>(document: &mut UnifiedDocument, row: &Row<E>) {
-            document.insert(&row.id(), row.json.clone());
-        }
-        let mut document = UnifiedDocument::default();
-        self.access_tokens.iter().for_each(|row| add(&mut document, row));
-        self.refresh_tokens.iter().for_each(|row| add(&mut document, row));
-        self.id_tokens.iter().for_each(|row| add(&mut document, row));
-        self.accounts.iter().for_each(|row| add(&mut document, row));
-        self.app_metadata.iter().for_each(|row| add(&mut document, row));
-        for (id, stored) in &self.foreign {
-            document.insert(id, stored.entry.json.clone());
-        }
-        document
+    /// The table of one of the five sections.
+    fn section(&self, name: &str) -> Option<&dyn Section> {
+        Some(match name {
+            section::ACCESS_TOKEN => &self.access_tokens,
+            section::REFRESH_TOKEN => &self.refresh_tokens,
+            section::ID_TOKEN => &self.id_tokens,
+            section::ACCOUNT => &self.accounts,
+            section::APP_METADATA => &self.app_metadata,
+            _ => return None,
+        })
     }
 
-    fn load(&mut self, entry: Entry, version: Option<Version>) {
-        use crate::schema::section::{ACCESS_TOKEN, ACCOUNT, APP_METADATA, ID_TOKEN, REFRESH_TOKEN};
-
-        fn read<E: table::Hashed>(
-            table: &mut Table<E>,
-            hashing: &Hashing,
-            entry: &Entry,
-            version: Option<&Version>,
-        ) -> bool {
-            let key: Arc<str> = entry.id.key().into();
-            let Some(entity) = E::read(&key, &entry.json) else { return false };
-            let row = Row { key, entity: Arc::new(entity), json: entry.json.clone(), version: version.cloned() };
-            table.put(hashing, row);
-            true
-        }
-
-        let (hashing, version_ref) = (self.hashing.clone(), version.as_ref());
-        let understood = !entry.id.key().is_empty()
-            && match entry.id.section() {
-                ACCESS_TOKEN => read(&mut self.access_tokens, &hashing, &entry, version_ref),
-                REFRESH_TOKEN => read(&mut self.refresh_tokens, &hashing, &entry, version_ref),
-                ID_TOKEN => read(&mut self.id_tokens, &hashing, &entry, version_ref),
-                ACCOUNT => read(&mut self.accounts, &hashing, &entry, version_ref),
-                APP_METADATA => read(&mut self.app_metadata, &hashing, &entry, version_ref),
-                _ => false,
-            };
-        if !understood {
-            let version = version.unwrap_or_else(|| Version::of_content(&entry.json));
-            self.foreign.insert(entry.id.clone(), Stored { entry, version });
-        } else if entry.id.section() == ACCESS_TOKEN {
-            let extended = self.access_tokens.by_key(entry.id.key()).is_some_and(|row| row.entity.extended.is_some());
-            self.extended += usize::from(extended);
-        }
+    /// The same to be changed, and what it needs to hash.
+    fn section_mut(&mut self, name: &str) -> Option<(&mut dyn Section, &Hashing)> {
+        let table: &mut dyn Section = match name {
+            section::ACCESS_TOKEN => &mut self.access_tokens,
+            section::REFRESH_TOKEN => &mut self.refresh_tokens,
+            section::ID_TOKEN => &mut self.id_tokens,
+            section::ACCOUNT => &mut self.accounts,
+            section::APP_METADATA => &mut self.app_metadata,
+            _ => return None,
+        };
+        Some((table, &self.hashing))
     }
 }
 

@@ -100,6 +100,12 @@ impl<'a> AccessTokenQuery<'a> {
         Self { margin_seconds: seconds, ..self }
     }
 
+    /// Whether every [ordinary](super::table::Hashed::is_ordinary) token of the owner, client and scopes answers.
+    pub(crate) fn is_ordinary(&self) -> bool {
+        let unbound = self.token_type.is_none() && self.key_id.is_none() && self.extended.is_none();
+        unbound && self.resource.is_none() && !matches!(self.owner, Owner::Assertion(_))
+    }
+
     fn of(owner: Owner<'a>, client_id: &'a str, scopes: Scopes<'a>) -> Self {
         Self {
             owner,
@@ -144,6 +150,27 @@ impl<'a> Scopes<'a> {
             ScopesRepr::List(list) => ("", list),
         };
         scopes::split(text).chain(list.iter().copied().flat_map(scopes::split))
+    }
+
+    /// One of those that a lookup must find; `None`: there is no scope at all.
+    pub(crate) fn most_telling(self) -> Option<&'a str> {
+        let mut scopes = self.iter();
+        scopes.clone().find(|scope| !scopes::is_oidc(scope)).or_else(|| scopes.next())
+    }
+
+    /// Whether a token with these scopes has all that a lookup must find.
+    pub(crate) fn are_in(self, target: &str) -> bool {
+        if matches!(self.0, ScopesRepr::Text(text) if text == target) {
+            return true;
+        }
+        let mut only_oidc = true;
+        for scope in self.iter().filter(|scope| !scopes::is_oidc(scope)) {
+            only_oidc = false;
+            if !scopes::contains(target, scope) {
+                return false;
+            }
+        }
+        !only_oidc || self.iter().all(|scope| scopes::contains(target, scope))
     }
 
     /// Those that a lookup must find.

@@ -1,13 +1,11 @@
 //! Which entries a new entity meets: those of its own meaning, and those that it evicts.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use super::TokenCache;
-use super::index::with_scope;
 use super::lookup::{bound, owner, refresh_owner, same_hash};
 use super::table::{Hashed, Row};
-use crate::schema::{AccessToken, Account, AppMetadata, Entity, ExtendedKey, IdToken, RefreshToken};
+use crate::schema::{AccessToken, Account, AppMetadata, Entity as _, ExtendedKey, IdToken, RefreshToken};
 use crate::scopes;
 use crate::text::eq_ignore_case;
 
@@ -34,8 +32,9 @@ impl Kept for AccessToken {
         let mut seen = HashSet::new();
         let (mut twins, mut evicted) = (Vec::new(), Vec::new());
         for scope in scopes::significant(self.scopes()) {
-            for row in cache.access_tokens.under(with_scope(&token, scope)) {
-                if !self.rivals_with(&row.entity, cache) || !seen.insert(Arc::clone(&row.key)) {
+            for &at in cache.access_tokens.places(token.with_scope(scope)) {
+                let Some(row) = cache.access_tokens.row(at) else { continue };
+                if !self.rivals_with(&row.entity, cache) || !seen.insert(at) {
                     continue;
                 }
                 let twin = scopes::same_set(&self.target, &row.entity.target);
@@ -148,7 +147,7 @@ impl Kept for AppMetadata {
     }
 }
 
-fn ranked<'c, E: Entity>(
+fn ranked<'c, E: Hashed>(
     cache: &TokenCache,
     rows: impl Iterator<Item = &'c Row<E>>,
     same: impl Fn(&E) -> bool,

@@ -1,25 +1,49 @@
 //! The entries of one section.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-
-use super::index::{Hashing, Index};
+use super::index::{Hash, Hashing, Index, Keys, MOST_ROWS};
+use super::layouts::Layouts;
+use crate::document::push_text;
 use crate::entry::{AccountRef, Entry, EntryId, Version};
-use crate::schema::Entity;
-use crate::secret::Blob;
+use crate::schema::layout::{Layout, Varying};
+use crate::schema::texts::Texts;
+use crate::secret::{Blob, SecretBuffer};
 
 /// One entry: the entity, and how it stands in the document.
 #[derive(Clone)]
 pub(crate) struct Row<E> {
-    /// The key text, exactly as its writer spelled it.
-    pub(crate) key: Arc<str>,
     pub(crate) entity: Arc<E>,
+    spelling: Spelling<E>,
+    /// What the store held when this cache was loaded.
+    held: Held,
+    /// Told here, so that a lookup need not ask each of the fields that are nearly always empty.
+    ordinary: bool,
+}
+
+/// How the entity is written.
+#[derive(Clone)]
+enum Spelling<E> {
+    /// As a layout says.
+    Laid(Arc<Layout<E>>),
+    /// In words of its own.
+    Own(Arc<Own>),
+}
+
+struct Own {
+    /// The key text, exactly as its writer spelled it.
+    key: Arc<str>,
     /// The raw JSON that the entity was read from or is written as.
-    pub(crate) json: Blob,
-    /// What the store held when this cache was loaded; `None`: nothing under this key.
-    pub(crate) version: Option<Version>,
+    json: Blob,
+}
+
+/// What the store held under a row's key.
+#[derive(Clone)]
+enum Held {
+    Nothing,
+    /// This very content, which is its own version.
+    Content,
+    Version(Box<Version>),
 }
 
 /// Rows with two ways to find them: by key text, and by the hashes that [`Hashed`] names.
@@ -27,85 +51,324 @@ pub(crate) struct Row<E> {
 pub(crate) struct Table<E> {
     rows: Vec<Option<Row<E>>>,
     free: Vec<u32>,
-    by_key: HashMap<Arc<str>, u32, RandomState>,
+    by_key: Keys,
     index: Index,
+    layouts: Layouts<E>,
+    extended: usize,
 }
 
 /// What an entity is found by.
-pub(crate) trait Hashed: Entity {
+pub(crate) trait Hashed: Varying {
     /// Calls `each` with every hash that a lookup of this entity may begin at.
-    fn hashes(&self, hashing: &Hashing, each: impl FnMut(u64));
+    fn hashes(&self, hashing: &Hashing, each: impl FnMut(Hash));
+
+    /// Whether the entity is an extended access token; none is in nearly every cache.
+    fn is_extended(&self) -> bool {
+        false
+    }
+
+    /// Whether nothing but owner, client, tenant, cloud and scopes tells the entity from others: it is a Bearer token,
+    /// and bound to no assertion, key, resource or further component.
+    fn is_ordinary(&self) -> bool {
+        true
+    }
+}
+
+/// Whether an entry is here, and what the store held under its id when the cache was loaded.
+pub(crate) enum Presence {
+    Absent,
+    /// Here, and new to the store.
+    New,
+    /// Here, and in this version in the store.
+    Held(Version),
+}
+
+/// A table, whatever its entities are.
+pub(crate) trait Section {
+    /// How many entities there are.
+    fn len(&self) -> usize;
+
+    /// Writes the entities as members of an object, commas between them.
+    fn write(&self, out: &mut SecretBuffer);
+
+    /// How many bytes [`write`](Self::write) writes; a few more if a key has characters to escape.
+    fn length(&self) -> usize;
+
+    /// Reads an entity of a known layout from the beginning of `json`, which the store did not hold, and puts it; answers
+    /// its length in bytes.
+    fn read_laid(&mut self, hashing: &Hashing, texts: &mut Texts, key: &str, json: &[u8]) -> Option<usize>;
+
+    /// Reads an entity that the store held in this version, and puts it; `false`: it is not understood.
+    fn read(&mut self, hashing: &Hashing, texts: &mut Texts, key: &str, json: &[u8], version: Option<&Version>)
+    -> bool;
+
+    /// Takes out an entry; answers what it was.
+    fn remove(&mut self, hashing: &Hashing, key: &str) -> Presence;
+
+    /// What an entry is.
+    fn presence(&self, hashing: &Hashing, key: &str) -> Presence;
+
+    /// Notes that the store holds this version of an entry now; `false` if the entry is not here.
+    fn set_version(&mut self, hashing: &Hashing, key: &str, version: &Version) -> bool;
+}
+
+impl<E: Hashed> Section for Table<E> {
+    fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    fn write(&self, out: &mut SecretBuffer) {
+        let mut comma = false;
+        for row in self.iter() {
+            if std::mem::replace(&mut comma, true) {
+                out.push(b",");
+            }
+            row.write(out);
+        }
+    }
+
+    fn length(&self) -> usize {
+        self.iter().map(Row::length).sum()
+    }
+
+    fn read_laid(&mut self, hashing: &Hashing, texts: &mut Texts, key: &str, json: &[u8]) -> Option<usize> {
+        let (row, length) = self.laid(texts, key, json)?;
+        self.put(hashing, key, row);
+        Some(length)
+    }
+
+    fn read(
+        &mut self,
+        hashing: &Hashing,
+        texts: &mut Texts,
+        key: &str,
+        json: &[u8],
+        version: Option<&Version>,
+    ) -> bool {
+        let laid = self.laid(texts, key, json).filter(|(_, length)| *length == json.len());
+        let Some(mut row) = laid.map(|(row, _)| row).or_else(|| self.parsed(texts, key, json)) else { return false };
+        if let Some(version) = version {
+            row.held = Held::of(version, json);
+        }
+        self.put(hashing, key, row);
+        true
+    }
+
+    fn remove(&mut self, hashing: &Hashing, key: &str) -> Presence {
+        self.take(hashing, key).as_ref().map_or(Presence::Absent, Row::presence)
+    }
+
+    fn presence(&self, hashing: &Hashing, key: &str) -> Presence {
+        self.by_key(hashing, key).map_or(Presence::Absent, Row::presence)
+    }
+
+    fn set_version(&mut self, hashing: &Hashing, key: &str, version: &Version) -> bool {
+        let Some(at) = self.place(hashing, key) else { return false };
+        if let Some(row) = &mut self.rows[at as usize] {
+            row.held = Held::of(version, row.json().expose());
+        }
+        true
+    }
 }
 
 impl<E> Default for Table<E> {
     fn default() -> Self {
-        Self { rows: Vec::new(), free: Vec::new(), by_key: HashMap::default(), index: Index::default() }
+        Self {
+            rows: Vec::new(),
+            free: Vec::new(),
+            by_key: Keys::default(),
+            index: Index::default(),
+            layouts: Layouts::default(),
+            extended: 0,
+        }
     }
 }
 
 impl<E: Hashed> Table<E> {
-    pub(crate) fn len(&self) -> usize {
-        self.by_key.len()
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Row<E>> {
         self.rows.iter().flatten()
     }
 
-    pub(crate) fn by_key(&self, key: &str) -> Option<&Row<E>> {
-        self.row(*self.by_key.get(key)?)
+    pub(crate) fn by_key(&self, hashing: &Hashing, key: &str) -> Option<&Row<E>> {
+        self.row(self.place(hashing, key)?)
     }
 
     pub(crate) fn row(&self, at: u32) -> Option<&Row<E>> {
         self.rows.get(at as usize)?.as_ref()
     }
 
-    pub(crate) fn version_mut(&mut self, key: &str) -> Option<&mut Option<Version>> {
-        let at = *self.by_key.get(key)?;
-        self.rows[at as usize].as_mut().map(|row| &mut row.version)
-    }
-
     /// The places of the rows under a hash. Allocates nothing.
-    pub(crate) fn places(&self, hash: u64) -> &[u32] {
+    pub(crate) fn places(&self, hash: Hash) -> &[u32] {
         self.index.rows(hash)
     }
 
     /// The rows under a hash.
-    pub(crate) fn under(&self, hash: u64) -> impl Iterator<Item = &Row<E>> + Clone {
+    pub(crate) fn under(&self, hash: Hash) -> impl Iterator<Item = &Row<E>> + Clone {
         self.places(hash).iter().filter_map(|at| self.row(*at))
     }
 
-    /// Inserts, or replaces the row with the same key text.
-    pub(crate) fn put(&mut self, hashing: &Hashing, row: Row<E>) {
-        self.remove(hashing, &row.key);
-        let at = self.free.pop().unwrap_or_else(|| {
-            self.rows.push(None);
-            // Four thousand million entries of one partition do not fit any memory.
-            u32::try_from(self.rows.len() - 1).unwrap_or(u32::MAX)
-        });
-        row.entity.hashes(hashing, |hash| self.index.insert(hash, at));
-        self.by_key.insert(Arc::clone(&row.key), at);
-        self.rows[at as usize] = Some(row);
+    /// How many entities are [extended](Hashed::is_extended).
+    pub(crate) fn extended(&self) -> usize {
+        self.extended
     }
 
-    pub(crate) fn remove(&mut self, hashing: &Hashing, key: &str) -> Option<Row<E>> {
-        let at = self.by_key.remove(key)?;
+    fn place(&self, hashing: &Hashing, key: &str) -> Option<u32> {
+        self.by_key.find(hashing.key(key), |at| stands(&self.rows, at, key))
+    }
+
+    /// An entity of a known layout, from the beginning of `json`, and its length in bytes.
+    fn laid(&mut self, texts: &mut Texts, key: &str, json: &[u8]) -> Option<(Row<E>, usize)> {
+        let before = self.rows.last().and_then(Option::as_ref).map(|row| &*row.entity);
+        let (layout, entity, length) = self.layouts.read(key, json, before, texts)?;
+        Some((Row::laid(layout, entity), length))
+    }
+
+    /// An entity of no layout that is known.
+    fn parsed(&mut self, texts: &mut Texts, key: &str, json: &[u8]) -> Option<Row<E>> {
+        // A copy of its own, so that an entry's secrets are wiped with the entry.
+        let json = Blob::copy_of(json);
+        let entity = E::read(key, &json)?;
+        Some(match self.layouts.learn(key, &json, &entity, texts) {
+            Some((layout, entity)) => Row::laid(layout, entity),
+            None => Row::own(key.into(), entity, json),
+        })
+    }
+
+    fn take(&mut self, hashing: &Hashing, key: &str) -> Option<Row<E>> {
+        let rows = &self.rows;
+        let at = self.by_key.remove(hashing.key(key), |at| stands(rows, at, key))?;
         let row = self.rows[at as usize].take()?;
         row.entity.hashes(hashing, |hash| self.index.remove(hash, at));
+        self.extended -= usize::from(row.entity.is_extended());
         self.free.push(at);
         Some(row)
     }
+
+    /// Inserts, or replaces the row with the same key text.
+    fn put(&mut self, hashing: &Hashing, key: &str, row: Row<E>) {
+        self.take(hashing, key);
+        let at = self.free.pop().unwrap_or_else(|| {
+            // Two thousand million entries of one partition do not fit any memory.
+            assert!(self.rows.len() < MOST_ROWS, "a partition of two thousand million entries");
+            self.rows.push(None);
+            (self.rows.len() - 1) as u32
+        });
+        row.entity.hashes(hashing, |hash| self.index.insert(hash, at));
+        self.by_key.insert(hashing.key(key), at);
+        self.extended += usize::from(row.entity.is_extended());
+        self.rows[at as usize] = Some(row);
+    }
 }
 
-impl<E: Entity> Row<E> {
+fn stands<E: Hashed>(rows: &[Option<Row<E>>], at: u32, key: &str) -> bool {
+    rows.get(at as usize).and_then(Option::as_ref).is_some_and(|row| row.is_under(key))
+}
+
+impl<E: Hashed> Row<E> {
     /// A row for a new or changed entity.
     pub(crate) fn written(key: Arc<str>, entity: E, version: Option<Version>) -> Self {
         let json = entity.write();
-        Self { key, entity: Arc::new(entity), json, version }
+        let row = Self::own(key, entity, json);
+        row.with_version(version)
+    }
+
+    /// The same row under another key.
+    pub(crate) fn under(&self, key: Arc<str>) -> Self {
+        let spelling = Spelling::Own(Arc::new(Own { key, json: self.json() }));
+        Self { entity: Arc::clone(&self.entity), spelling, held: self.held.clone(), ordinary: self.ordinary }
+    }
+
+    /// The same row with another version of what the store holds.
+    pub(crate) fn with_version(mut self, version: Option<Version>) -> Self {
+        self.held = version.map_or(Held::Nothing, |version| Held::of(&version, self.json().expose()));
+        self
     }
 
     pub(crate) fn id(&self) -> EntryId {
-        EntryId::new(E::SECTION, Arc::clone(&self.key))
+        EntryId::new(E::SECTION, self.key())
+    }
+
+    /// The key text, exactly as its writer spelled it.
+    pub(crate) fn key(&self) -> Arc<str> {
+        match &self.spelling {
+            Spelling::Laid(layout) => layout.key(&self.entity).into(),
+            Spelling::Own(own) => Arc::clone(&own.key),
+        }
+    }
+
+    /// See [`Hashed::is_ordinary`].
+    pub(crate) fn is_ordinary(&self) -> bool {
+        self.ordinary
+    }
+
+    /// Whether this row stands under this key text.
+    pub(crate) fn is_under(&self, key: &str) -> bool {
+        match &self.spelling {
+            Spelling::Laid(layout) => layout.is_key(&self.entity, key),
+            Spelling::Own(own) => *own.key == *key,
+        }
+    }
+
+    /// Whether there is no capital in the key text.
+    pub(crate) fn has_lower_case_key(&self) -> bool {
+        match &self.spelling {
+            Spelling::Laid(layout) => layout.is_lower_case(),
+            Spelling::Own(own) => !own.key.chars().any(char::is_uppercase),
+        }
+    }
+
+    /// The entity as JSON, as it was read or is written.
+    pub(crate) fn json(&self) -> Blob {
+        match &self.spelling {
+            Spelling::Laid(layout) => {
+                let mut out = SecretBuffer::with_capacity(layout.length(&self.entity));
+                layout.write(&self.entity, &mut out);
+                out.into_blob()
+            }
+            Spelling::Own(own) => own.json.clone(),
+        }
+    }
+
+    /// Writes key and JSON as a member of an object.
+    fn write(&self, out: &mut SecretBuffer) {
+        match &self.spelling {
+            Spelling::Laid(layout) => {
+                layout.write_key(&self.entity, out);
+                out.push(b":");
+                layout.write(&self.entity, out);
+            }
+            Spelling::Own(own) => {
+                push_text(out, &own.key);
+                out.push(b":");
+                out.push(own.json.expose());
+            }
+        }
+    }
+
+    /// How many bytes [`write`](Self::write) writes, and a comma; a few more if the key has characters to escape.
+    fn length(&self) -> usize {
+        match &self.spelling {
+            Spelling::Laid(layout) => layout.length(&self.entity) + layout.key_length(&self.entity) + 4,
+            Spelling::Own(own) => own.key.len() + own.json.len() + 4,
+        }
+    }
+
+    /// What the store held when this cache was loaded; `None`: nothing under this key.
+    pub(crate) fn version(&self) -> Option<Version> {
+        match &self.held {
+            Held::Nothing => None,
+            Held::Content => Some(Version::of_content(&self.json())),
+            Held::Version(version) => Some((**version).clone()),
+        }
+    }
+
+    fn presence(&self) -> Presence {
+        self.version().map_or(Presence::New, Presence::Held)
+    }
+
+    /// Whether the store held something under this key.
+    pub(crate) fn is_held(&self) -> bool {
+        !matches!(self.held, Held::Nothing)
     }
 
     pub(crate) fn entry(&self) -> Entry {
@@ -115,6 +378,40 @@ impl<E: Entity> Row<E> {
             .filter(|id| !id.is_empty())
             .map(|id| AccountRef { home_account_id: id.into(), environment: self.entity.environment().into() });
         let (written_at, expires_on) = (self.entity.written_at(), self.entity.expires_on());
-        Entry { id: self.id(), account, written_at, expires_on, json: self.json.clone() }
+        Entry { id: self.id(), account, written_at, expires_on, json: self.json() }
+    }
+
+    fn laid(layout: Arc<Layout<E>>, entity: E) -> Self {
+        let ordinary = entity.is_ordinary();
+        Self { entity: Arc::new(entity), spelling: Spelling::Laid(layout), held: Held::Nothing, ordinary }
+    }
+
+    fn own(key: Arc<str>, entity: E, json: Blob) -> Self {
+        let ordinary = entity.is_ordinary();
+        let spelling = Spelling::Own(Arc::new(Own { key, json }));
+        Self { entity: Arc::new(entity), spelling, held: Held::Nothing, ordinary }
+    }
+}
+
+impl Presence {
+    pub(crate) fn is_here(&self) -> bool {
+        !matches!(self, Self::Absent)
+    }
+
+    pub(crate) fn version(self) -> Option<Version> {
+        match self {
+            Self::Held(version) => Some(version),
+            Self::Absent | Self::New => None,
+        }
+    }
+}
+
+impl Held {
+    /// A version that is the row's own `json` need not be kept beside it.
+    fn of(version: &Version, json: &[u8]) -> Self {
+        match version.content() {
+            Some(content) if content.expose() == json => Self::Content,
+            _ => Self::Version(Box::new(version.clone())),
+        }
     }
 }

@@ -1,9 +1,10 @@
 use super::*;
 use crate::changes::{Change, Guard};
-use crate::entry::Snapshot;
+use crate::entry::{Snapshot, Version};
 use crate::error::ErrorKind;
 use crate::partition::PartitionKey;
 use crate::schema::ExtendedKey;
+use crate::secret::Blob;
 use crate::time::{UnixMillis, UnixSeconds};
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);

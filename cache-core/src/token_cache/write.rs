@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::TokenCache;
 use super::journal::Journal;
 use super::rivals::{Kept, Rivals};
-use super::table::{Hashed, Row, Table};
+use super::table::{Hashed, Presence, Row, Table};
 use crate::changes::{Change, Guard};
 use crate::entry::{AccountRef, Entry, EntryId, Stored, Version};
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::{AccessToken, Account, AppMetadata, Entity, IdToken, RefreshToken, key_suffix, section};
+use crate::schema::texts::Texts;
+use crate::schema::{AccessToken, Account, AppMetadata, Entity, IdToken, RefreshToken, key_suffix};
 use crate::text::eq_ignore_case;
 use crate::time::{UnixMillis, UnixSeconds};
 
@@ -77,9 +78,9 @@ impl TokenCache {
     /// Puts an entry as it is: for imports. An entry of the same meaning is not looked for; one under the same id is
     /// replaced.
     pub fn insert_entry(&mut self, entry: Entry) {
-        let version = self.remove_row(&entry.id).and_then(|(_, version)| version);
+        let version = self.remove_entry(&entry.id).version();
         self.note_put(entry.clone(), version.clone(), None);
-        self.load(entry, version);
+        self.load(entry, version, &mut Texts::default());
     }
 
     /// Removes the account from its cloud, whatever client and host alias its entries are of: access tokens, refresh
@@ -100,7 +101,7 @@ impl TokenCache {
             same.then(|| entry.id.clone())
         }));
         for id in &ids {
-            self.remove_row(id);
+            self.remove_entry(id);
         }
         if let Some(journal) = &mut self.journal {
             journal.remove_account(home_account_id, environments, &ids);
@@ -112,9 +113,12 @@ impl TokenCache {
     ///
     /// In a store it is removed only if nobody has changed it meanwhile.
     pub fn remove(&mut self, id: &EntryId) -> bool {
-        let Some((entry, version)) = self.remove_row(id) else { return false };
+        let removed = self.remove_entry(id);
+        if !removed.is_here() {
+            return false;
+        }
         if let Some(journal) = &mut self.journal {
-            journal.remove(entry, version);
+            journal.remove(id.clone(), removed.version());
         }
         true
     }
@@ -141,7 +145,7 @@ impl TokenCache {
     /// Removes expired extended access tokens. MSAL Node adds a twin beside such an entry and then fails on both, so
     /// they go with every write.
     fn remove_expired_extended(&mut self, now: UnixSeconds) {
-        if self.extended > 0 {
+        if self.access_tokens.extended() > 0 {
             self.remove_access_tokens(|token| token.extended.is_some() && token.expires_on.is_none_or(|end| end < now));
         }
     }
@@ -160,9 +164,11 @@ impl TokenCache {
     /// Takes over the versions that the store gave to what was put.
     pub(crate) fn adopt(&mut self, written: Vec<(EntryId, Version)>) {
         for (id, version) in written {
-            if let Some(held) = self.version_mut(&id) {
-                *held = Some(version);
-            } else if let Some(stored) = self.foreign.get_mut(&id) {
+            let table = self.section_mut(id.section());
+            if table.is_some_and(|(table, hashing)| table.set_version(hashing, id.key(), &version)) {
+                continue;
+            }
+            if let Some(stored) = self.foreign.get_mut(&id) {
                 stored.version = version;
             }
         }
@@ -172,17 +178,18 @@ impl TokenCache {
     fn stamp_refresh_tokens(&mut self, now: UnixMillis) {
         let puts: Vec<EntryId> = self.journal.iter().flat_map(Journal::puts).cloned().collect();
         for id in puts.iter().filter(|id| id.section() == RefreshToken::SECTION) {
-            let Some(row) = self.refresh_tokens.by_key(id.key()) else { continue };
+            let Some(row) = self.refresh_tokens.by_key(&self.hashing, id.key()) else { continue };
             if row.entity.last_modification_time.is_some() {
                 continue;
             }
             let token =
                 RefreshToken { last_modification_time: Some(now.to_seconds().to_millis()), ..(*row.entity).clone() };
-            let row = Row::written(Arc::clone(&row.key), token, row.version.clone());
+            let version = row.version();
+            let entry = Row::written(id.key_arc(), token, None).entry();
             if let Some(journal) = &mut self.journal {
-                journal.amend(row.entry());
+                journal.amend(entry.clone());
             }
-            self.refresh_tokens.put(&self.hashing, row);
+            self.load(entry, version, &mut Texts::default());
         }
     }
 
@@ -239,9 +246,7 @@ impl TokenCache {
         let AccountRef { home_account_id, environment } = account?;
         let in_cloud = |environment_: &str| self.environments.same(environment_, environment);
         let held = self.accounts.under(self.hashing.pair(home_account_id, "")).any(|row| {
-            row.version.is_some()
-                && *row.entity.home_account_id == **home_account_id
-                && in_cloud(&row.entity.environment)
+            row.is_held() && *row.entity.home_account_id == **home_account_id && in_cloud(&row.entity.environment)
         });
         if held {
             let environments = self.environments.aliases(environment);
@@ -250,20 +255,9 @@ impl TokenCache {
         let mut refresh_tokens = self.refresh_tokens.under(self.hashing.pair(home_account_id, ""));
         let held = refresh_tokens.find(|row| {
             let token = &row.entity;
-            row.version.is_some() && *token.home_account_id == **home_account_id && in_cloud(&token.environment)
+            row.is_held() && *token.home_account_id == **home_account_id && in_cloud(&token.environment)
         });
         held.map(|row| Guard::Entry(row.id()))
-    }
-
-    fn version_mut(&mut self, id: &EntryId) -> Option<&mut Option<Version>> {
-        match id.section() {
-            AccessToken::SECTION => self.access_tokens.version_mut(id.key()),
-            RefreshToken::SECTION => self.refresh_tokens.version_mut(id.key()),
-            IdToken::SECTION => self.id_tokens.version_mut(id.key()),
-            Account::SECTION => self.accounts.version_mut(id.key()),
-            AppMetadata::SECTION => self.app_metadata.version_mut(id.key()),
-            _ => None,
-        }
     }
 
     fn note_put(&mut self, entry: Entry, replaces: Option<Version>, guard: Option<Guard>) {
@@ -272,32 +266,19 @@ impl TokenCache {
         }
     }
 
-    /// Takes an entry out without noting it; what the store held of it is answered.
-    fn remove_row(&mut self, id: &EntryId) -> Option<(EntryId, Option<Version>)> {
-        fn take<E: Hashed>(table: &mut Table<E>, hashing: &super::Hashing, id: &EntryId) -> Option<Row<E>> {
-            (E::SECTION == id.section()).then(|| table.remove(hashing, id.key())).flatten()
+    /// Takes an entry out without noting it; answers what it was.
+    fn remove_entry(&mut self, id: &EntryId) -> Presence {
+        if let Some((table, hashing)) = self.section_mut(id.section()) {
+            let removed = table.remove(hashing, id.key());
+            if removed.is_here() {
+                return removed;
+            }
         }
-        let hashing = self.hashing.clone();
-        let version = if let Some(row) = take(&mut self.access_tokens, &hashing, id) {
-            self.extended -= usize::from(row.entity.extended.is_some());
-            row.version
-        } else if let Some(row) = take(&mut self.refresh_tokens, &hashing, id) {
-            row.version
-        } else if let Some(row) = take(&mut self.id_tokens, &hashing, id) {
-            row.version
-        } else if let Some(row) = take(&mut self.accounts, &hashing, id) {
-            row.version
-        } else if let Some(row) = take(&mut self.app_metadata, &hashing, id) {
-            row.version
-        } else {
-            let Stored { version, .. } = self.foreign.remove(id)?;
-            Some(version)
-        };
-        Some((id.clone(), version))
+        self.foreign.remove(id).map_or(Presence::Absent, |stored| Presence::Held(stored.version))
     }
 
     /// The host that a new entry of this account goes under: where its other entries stand, else the preferred one.
-    fn host_for(&self, home_account_id: Option<&str>, environment: &str) -> Box<str> {
+    fn host_for(&self, home_account_id: Option<&str>, environment: &str) -> Arc<str> {
         let stands = home_account_id.and_then(|id| {
             let hash = self.hashing.pair(id, "");
             let accounts =
@@ -317,22 +298,11 @@ impl TokenCache {
     /// id): where an entity of another meaning stands under it, the key with a suffix, the same for every writer.
     pub(super) fn free_key<E: Entity>(&self, entity: &E) -> Arc<str> {
         let mut key = entity.key();
-        while self.stands(E::SECTION, &key) {
+        while self.section(E::SECTION).is_some_and(|table| table.presence(&self.hashing, &key).is_here()) {
             let suffix = key.clone();
             key = key_suffix(key, [Some(&suffix), None, None]);
         }
         key.into()
-    }
-
-    /// Whether an entity that is understood stands under this key.
-    fn stands(&self, section: &str, key: &str) -> bool {
-        match section {
-            section::ACCESS_TOKEN => self.access_tokens.by_key(key).is_some(),
-            section::REFRESH_TOKEN => self.refresh_tokens.by_key(key).is_some(),
-            section::ID_TOKEN => self.id_tokens.by_key(key).is_some(),
-            section::ACCOUNT => self.accounts.by_key(key).is_some(),
-            _ => self.app_metadata.by_key(key).is_some(),
-        }
     }
 }
 
@@ -354,12 +324,12 @@ impl<E: Kept> Insertable for E {
         }
         let (key, version) = match twins.pop() {
             Some(twin) => {
-                self.environment_mut().clone_from(&Box::from(twin.entity.environment()));
+                *self.environment_mut() = twin.entity.environment().into();
                 self.inherit(&twin.entity);
                 for twin in &rest {
                     self.absorb(&twin.entity);
                 }
-                (twin.key, twin.version)
+                (twin.key(), twin.version())
             }
             None => {
                 *self.environment_mut() = cache.host_for(self.home_account_id(), self.environment());
@@ -376,10 +346,13 @@ impl<E: Kept> Insertable for E {
         };
         // An entity that could not be classified may stand under this very key; it is replaced.
         let id = EntryId::new(E::SECTION, Arc::clone(&key));
-        let version = cache.remove_row(&id).map_or(version, |(_, version)| version);
-        let row = Row::written(key, self, version.clone());
-        cache.note_put(row.entry(), version, guard);
-        cache.load(row.entry(), row.version);
+        let version = match cache.remove_entry(&id) {
+            Presence::Absent => version,
+            removed => removed.version(),
+        };
+        let entry = Row::written(key, self, None).entry();
+        cache.note_put(entry.clone(), version.clone(), guard);
+        cache.load(entry, version, &mut Texts::default());
         Ok(())
     }
 }

@@ -1,0 +1,119 @@
+//! Filling a cache: from a document, from what a store holds, and entry by entry.
+
+use super::TokenCache;
+use super::journal::Journal;
+use crate::document::{Next, Sound, UnifiedDocument, entry_of, is_void};
+use crate::entry::{Entry, EntryId, Snapshot, Stored, Version};
+use crate::environment::Environments;
+use crate::error::Result;
+use crate::schema::texts::Texts;
+use crate::secret::Blob;
+
+impl TokenCache {
+    /// The cache in a unified cache document, read as leniently as [`UnifiedDocument::parse`] does. Empty input gives an
+    /// empty cache. `Corrupt`: the document is damaged, or beyond the limits that are told there.
+    pub fn deserialize(json: &[u8]) -> Result<Self> {
+        Self::deserialize_with(json, Environments::default())
+    }
+
+    /// The same with these cloud aliases.
+    pub fn deserialize_with(json: &[u8], environments: Environments) -> Result<Self> {
+        let mut cache = Self::with_environments(environments.clone());
+        let mut texts = Texts::default();
+        if cache.load_sound(json, &mut texts).is_some() {
+            return Ok(cache);
+        }
+        let mut cache = Self::with_environments(environments);
+        for entry in UnifiedDocument::parse(&Blob::copy_of(json))?.into_entries() {
+            cache.load(entry, None, &mut texts);
+        }
+        Ok(cache)
+    }
+
+    /// The cache that a store holds; puts and removals from here on are remembered as changes to it.
+    pub(crate) fn from_snapshot(snapshot: Option<&Snapshot>, environments: Environments) -> Self {
+        let mut cache = Self::with_environments(environments);
+        let mut texts = Texts::default();
+        for Stored { entry, version } in snapshot.iter().flat_map(|snapshot| &snapshot.entries) {
+            cache.load(entry.clone(), Some(version.clone()), &mut texts);
+        }
+        cache.journal = Some(Journal::default());
+        cache
+    }
+
+    /// Puts an entry that the store held in this version; `None`: that it did not hold.
+    pub(super) fn load(&mut self, entry: Entry, version: Option<Version>, texts: &mut Texts) {
+        if !self.load_entity(entry.id.section(), entry.id.key(), entry.json.expose(), version.as_ref(), texts) {
+            self.load_foreign(entry, version);
+        }
+    }
+
+    /// The same for an entity of the schema; `false`: it is not one that is understood.
+    fn load_entity(
+        &mut self,
+        section: &str,
+        key: &str,
+        json: &[u8],
+        version: Option<&Version>,
+        texts: &mut Texts,
+    ) -> bool {
+        let Some((table, hashing)) = self.section_mut(section).filter(|_| !key.is_empty()) else { return false };
+        table.read(hashing, texts, key, json, version)
+    }
+
+    /// Puts the entries of a document that is sound through and through; `None` at the first thing that is not.
+    fn load_sound(&mut self, json: &[u8], texts: &mut Texts) -> Option<()> {
+        let mut at = Sound::new(json);
+        at.enter()?;
+        let mut first = true;
+        while let Next::Member(name) = at.member(first)? {
+            first = false;
+            if self.section_mut(name).is_some() {
+                self.load_section(name, &mut at, texts)?;
+            } else {
+                let value = at.value()?;
+                self.load_foreign(entry_of(EntryId::new(name, ""), Blob::copy_of(at.bytes(value))), None);
+            }
+        }
+        at.ends().then_some(())
+    }
+
+    fn load_section(&mut self, name: &str, at: &mut Sound<'_>, texts: &mut Texts) -> Option<()> {
+        at.enter()?;
+        let mut first = true;
+        while let Next::Member(key) = at.member(first)? {
+            first = false;
+            let (table, hashing) = self.section_mut(name)?;
+            if let Some(length) = table.read_laid(hashing, texts, key, at.entity_and_more()?) {
+                at.skip(length);
+            } else {
+                let entity = at.entity()?;
+                let json = at.bytes(entity);
+                if is_void(json) {
+                    table.remove(hashing, key);
+                } else if !self.load_entity(name, key, json, None, texts) {
+                    self.load_foreign(entry_of(EntryId::new(name, key), Blob::copy_of(json)), None);
+                    continue;
+                }
+            }
+            // Of a repeated key the last one counts.
+            if !self.foreign.is_empty() {
+                self.foreign.remove(&EntryId::new(name, key));
+            }
+        }
+        Some(())
+    }
+
+    fn load_foreign(&mut self, entry: Entry, version: Option<Version>) {
+        // Not a part of a larger document, which it would keep in memory.
+        let entry = Entry { json: Blob::copy_of(entry.json.expose()), ..entry };
+        let version = match version {
+            Some(version) if version.content().is_none() => version,
+            _ => Version::of_content(&entry.json),
+        };
+        if let Some((table, hashing)) = self.section_mut(entry.id.section()) {
+            table.remove(hashing, entry.id.key());
+        }
+        self.foreign.insert(entry.id.clone(), Stored { entry, version });
+    }
+}
