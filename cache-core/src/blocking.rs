@@ -10,7 +10,7 @@ use crate::entry::EntryId;
 use crate::error::Result;
 use crate::observe::Stats;
 use crate::partition::PartitionKey;
-use crate::persisted::{self, AccessContext, Updated};
+use crate::persisted::{self, AccessContext, NotFresh, Updated};
 use crate::schema::AccessToken;
 use crate::token_cache::{AccessTokenQuery, TokenCache};
 
@@ -56,7 +56,10 @@ impl PersistedTokenCache {
         partition: &PartitionKey,
         query: &AccessTokenQuery<'_>,
     ) -> Result<Option<Arc<AccessToken>>> {
-        pollster::block_on(self.0.access_token(partition, query))
+        match self.0.resident_access_token(partition, query) {
+            Ok(token) => Ok(token),
+            Err(NotFresh) => pollster::block_on(self.0.validated_access_token(partition, query)),
+        }
     }
 
     /// As [`PersistedTokenCache::remove_partition`](persisted::PersistedTokenCache::remove_partition).

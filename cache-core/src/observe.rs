@@ -1,7 +1,7 @@
 //! What a persisted cache counts. Spans and events carry a hash of the partition, never its name.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use sha2::{Digest as _, Sha256};
 
@@ -31,43 +31,58 @@ pub struct Stats {
     pub resident_bytes: u64,
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) hits: Counter,
-    pub(crate) misses: Counter,
-    pub(crate) stale_hits: Counter,
-    pub(crate) loads: Counter,
-    pub(crate) commits: Counter,
-    pub(crate) skipped: Counter,
-    pub(crate) errors: Counter,
+/// What is counted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Count {
+    Hits,
+    Misses,
+    StaleHits,
+    Loads,
+    Commits,
+    Skipped,
+    Errors,
 }
 
+const COUNTS: usize = Count::Errors as usize + 1;
+
+/// Counts of all threads. Each thread adds to a stripe of its own as far as they go, so that counting does not make
+/// threads wait for each other's cache lines.
+#[derive(Debug, Default)]
+pub(crate) struct Counters([Stripe; STRIPES]);
+
+const STRIPES: usize = 32;
+
+/// What some of the threads counted, apart from other memory by the two lines that processors fetch at a time.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Stripe([AtomicU64; COUNTS]);
+
 impl Counters {
+    pub(crate) fn add(&self, count: Count, by: usize) {
+        thread_local! {
+            static STRIPE: usize = {
+                static NEXT: AtomicUsize = AtomicUsize::new(0);
+                NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES
+            };
+        }
+        let Stripe(counts) = &self.0[STRIPE.with(|stripe| *stripe)];
+        counts[count as usize].fetch_add(by as u64, Ordering::Relaxed);
+    }
+
     pub(crate) fn snapshot(&self) -> Stats {
+        let sum =
+            |count: Count| self.0.iter().map(|Stripe(counts)| counts[count as usize].load(Ordering::Relaxed)).sum();
         Stats {
-            hits: self.hits.value(),
-            misses: self.misses.value(),
-            stale_hits: self.stale_hits.value(),
-            loads: self.loads.value(),
-            commits: self.commits.value(),
-            skipped: self.skipped.value(),
-            errors: self.errors.value(),
+            hits: sum(Count::Hits),
+            misses: sum(Count::Misses),
+            stale_hits: sum(Count::StaleHits),
+            loads: sum(Count::Loads),
+            commits: sum(Count::Commits),
+            skipped: sum(Count::Skipped),
+            errors: sum(Count::Errors),
             resident_partitions: 0,
             resident_bytes: 0,
         }
-    }
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(crate) fn add(&self, count: usize) {
-        self.0.fetch_add(count as u64, Ordering::Relaxed);
-    }
-
-    fn value(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
     }
 }
 

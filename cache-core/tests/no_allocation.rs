@@ -1,10 +1,13 @@
-//! A lookup that hits allocates nothing, whatever the size of the cache.
+//! A lookup allocates nothing, whatever the size of the cache: in the cache alone, and in resident content over stores
+//! of every kind.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use cache_core::schema::{AccessToken, ExtendedKey};
 use cache_core::{
-    AccessTokenQuery, Clock, ManualClock, MemoryStore, PartitionKey, PersistedTokenCache, TokenCache, UnixSeconds,
+    AccessTokenQuery, Blob, CacheStore, Clock, DocumentStore, Documents, Edit, EditFn, ManualClock, MemoryStore,
+    Modified, PartitionKey, PersistedTokenCache, Result, StoredDocument, TokenCache, UnixSeconds, Version, async_trait,
+    blocking,
 };
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
@@ -58,18 +61,98 @@ fn a_lookup_allocates_nothing() {
     }
 }
 
-#[test]
-fn a_resident_hit_allocates_nothing() {
+/// Calls the async and the blocking side for a hit and for a miss, over and over.
+fn assert_no_allocation(store: impl CacheStore, hits_only: bool) {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(NOW));
-    let cache = PersistedTokenCache::builder(MemoryStore::with_clock(Arc::clone(&clock))).clock(clock).build();
-    let partition = PartitionKey::user("alice");
-    let updated = pollster::block_on(cache.update(&partition, fill)).expect("update");
+    let cache = PersistedTokenCache::builder(store).clock(clock).build();
+    let blocking = blocking::PersistedTokenCache::new(cache.clone());
+    let updated = pollster::block_on(cache.update(&SHARED, fill)).expect("update");
     assert!(updated.skipped.is_empty());
-    let query = AccessTokenQuery::user("alice", "client", "api://1999/Read").with_realm("tenant");
-    // The first call sets up what a thread needs once.
+    let hit = AccessTokenQuery::user("alice", "client", "api://1999/Read").with_realm("tenant");
+    let miss = hit.with_realm("other");
+    // The first calls set up what a thread needs once.
     for expected in [None, Some(0), Some(0)] {
-        let (found, count) = allocations(|| pollster::block_on(cache.access_token(&partition, &query)));
-        assert!(found.expect("reach").is_some());
-        assert!(expected.is_none_or(|expected| expected == count), "{count} allocations");
+        for (query, is_hit) in [(&hit, true), (&miss, false)] {
+            if hits_only && !is_hit {
+                continue;
+            }
+            let (found, count) = allocations(|| pollster::block_on(cache.access_token(&SHARED, query)));
+            assert_eq!(found.expect("reach").is_some(), is_hit);
+            assert!(expected.is_none_or(|expected| expected == count), "async: {count} allocations");
+            let (found, count) = allocations(|| blocking.access_token(&SHARED, query));
+            assert_eq!(found.expect("reach").is_some(), is_hit);
+            assert!(expected.is_none_or(|expected| expected == count), "blocking: {count} allocations");
+        }
+    }
+    assert_eq!(cache.stats().loads, 1, "all answers were resident");
+}
+
+#[test]
+fn a_hit_or_miss_over_entries_in_memory_allocates_nothing() {
+    assert_no_allocation(MemoryStore::new(), false);
+}
+
+#[test]
+fn a_hit_or_miss_over_a_document_with_a_long_stamp_allocates_nothing() {
+    assert_no_allocation(Documents::new(Document { tells_stamps: true, ..Document::default() }), false);
+}
+
+#[test]
+fn a_hit_within_the_window_allocates_nothing() {
+    assert_no_allocation(Documents::new(Document::default()), true);
+}
+
+const SHARED: PartitionKey = PartitionKey::Shared;
+
+/// One document in memory, with stamps as long as those of files.
+#[derive(Debug, Default)]
+struct Document {
+    /// Its content, and how often it was written.
+    content: Mutex<(Option<Blob>, u8)>,
+    /// Whether it tells its stamp without a future.
+    tells_stamps: bool,
+}
+
+impl Document {
+    fn look(&self) -> Option<StoredDocument> {
+        let (bytes, writes) = &*self.content.lock().expect("no panic");
+        let bytes = bytes.clone()?;
+        Some(StoredDocument { bytes, stamp: Version::new(&[*writes; 46]) })
+    }
+}
+
+#[async_trait]
+impl DocumentStore for Document {
+    fn name(&self) -> &'static str {
+        "document"
+    }
+
+    async fn read(&self, _: &PartitionKey) -> Result<Option<StoredDocument>> {
+        Ok(self.look())
+    }
+
+    async fn modify(&self, _: &PartitionKey, mut edit: EditFn) -> Result<Modified> {
+        let before = self.look();
+        {
+            let (content, writes) = &mut *self.content.lock().expect("no panic");
+            match edit(content.as_ref())? {
+                Edit::Keep => {}
+                Edit::Replace(bytes) => *content = Some(bytes),
+                Edit::Remove => *content = None,
+            }
+            *writes += 1;
+        }
+        Ok(Modified {
+            before: before.map(|document| document.stamp),
+            after: self.look().map(|document| document.stamp),
+        })
+    }
+
+    async fn partitions(&self, _: Option<&PartitionKey>, _: usize) -> Result<Vec<PartitionKey>> {
+        Ok(vec![SHARED])
+    }
+
+    fn stamp_now(&self, _: &PartitionKey) -> Option<Result<Option<Version>>> {
+        self.tells_stamps.then(|| Ok(self.look().map(|document| document.stamp)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cache_core::{Blob, Context, Edit, Error, ErrorKind, PartitionKey, Result};
+use cache_core::{Blob, Context, Edit, Error, ErrorKind, PartitionKey, Result, Version};
 
 use crate::NAME;
 use crate::inner::{Home, Inner};
@@ -17,11 +17,12 @@ use crate::writing::OwnKey;
 const PAGE: usize = 256;
 
 impl Inner {
-    /// The place of the partition as far as it is known without I/O. `InvalidInput`: the store cannot hold it.
-    pub(crate) fn known(&self, partition: &PartitionKey) -> Result<Option<Arc<Place>>> {
+    /// The stamp of the partition by one stat; `None`: where it is, is not known without further I/O. `InvalidInput`:
+    /// the store cannot hold it.
+    pub(crate) fn stamp_now(&self, partition: &PartitionKey) -> Option<Result<Option<Version>>> {
         match &self.home {
-            Home::File(place) => only_shared(partition).map(|()| Some(Arc::clone(place))),
-            Home::Folder(folder) => folder.place(partition),
+            Home::File(place) => Some(only_shared(partition).and_then(|()| self.stamp_at(place))),
+            Home::Folder(folder) => Some(folder.place(partition).transpose()?.and_then(|place| self.stamp_at(&place))),
         }
     }
 

@@ -110,11 +110,7 @@ impl DocumentStore for FileStore {
     }
 
     fn stamp_now(&self, partition: &PartitionKey) -> Option<Result<Option<Version>>> {
-        let place = match self.0.known(partition) {
-            Ok(place) => place?,
-            Err(error) => return Some(Err(named(error))),
-        };
-        Some(self.0.stamp_at(&place).map_err(named))
+        self.0.stamp_now(partition).map(|stamp| stamp.map_err(named))
     }
 
     async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Option<Result<Lease>> {

@@ -12,13 +12,15 @@ use tracing::{Instrument as _, debug, debug_span};
 pub use self::access::{Access, AccessContext};
 pub use self::freshness::Freshness;
 
-use self::resident::{Loaded, Resident};
+pub(crate) use self::resident::NotFresh;
+
+use self::resident::{Fresh, Loaded, Resident};
 use crate::blocking_work;
 use crate::changes::{Changes, Committed, Skip};
 use crate::entry::{EntryId, Snapshot};
 use crate::environment::Environments;
 use crate::error::{Error, ErrorKind, Result};
-use crate::observe::{Counters, Stats, partition_tag};
+use crate::observe::{Count, Counters, Stats, partition_tag};
 use crate::partition::PartitionKey;
 use crate::schema::AccessToken;
 use crate::store::CacheStore;
@@ -88,15 +90,6 @@ pub struct Updated<R> {
     /// Changes that the store's merge rules did not let apply, each with its reason: another process has written
     /// something newer, or removed the account.
     pub skipped: Vec<(EntryId, Skip)>,
-}
-
-/// Why resident content may answer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fresh {
-    /// Its stamp is the store's.
-    Validated,
-    /// Its stamp was compared not long ago.
-    WithinWindow,
 }
 
 /// Settings of a [`PersistedTokenCache`].
@@ -172,11 +165,8 @@ impl PersistedTokenCache {
 
     /// What was counted since the cache was built.
     pub fn stats(&self) -> Stats {
-        Stats {
-            resident_partitions: self.0.resident.partitions() as u64,
-            resident_bytes: self.0.resident.bytes(),
-            ..self.0.counters.snapshot()
-        }
+        let (partitions, resident_bytes) = self.0.resident.size();
+        Stats { resident_partitions: partitions as u64, resident_bytes, ..self.0.counters.snapshot() }
     }
 
     /// Calls `look` with the content that the store holds now; never writes. A partition that holds nothing is an empty
@@ -214,26 +204,50 @@ impl PersistedTokenCache {
         partition: &PartitionKey,
         query: &AccessTokenQuery<'_>,
     ) -> Result<Option<Arc<AccessToken>>> {
-        let counters = &self.0.counters;
-        let resident = self.0.resident.get(partition);
-        if let Some(loaded) = &resident {
-            let freshness = self.is_fresh(partition, loaded);
-            if let (Some(_), Some(token)) = (freshness, loaded.tokens.access_token(query, self.now())) {
-                counters.hits.add(1);
-                return Ok(Some(Arc::clone(token)));
-            }
-            if freshness == Some(Fresh::Validated) {
-                counters.misses.add(1);
-                return Ok(None);
-            }
+        match self.resident_access_token(partition, query) {
+            Ok(token) => Ok(token),
+            // In a box, so that the future of a hit is small.
+            Err(NotFresh) => Box::pin(self.validated_access_token(partition, query)).await,
         }
-        // A miss leads to a request to the identity provider, so that only validated content may answer it.
+    }
+
+    /// The answer of resident content: without a future, a lock, an allocation.
+    pub(crate) fn resident_access_token(
+        &self,
+        partition: &PartitionKey,
+        query: &AccessTokenQuery<'_>,
+    ) -> Result<Option<Arc<AccessToken>>, NotFresh> {
+        let inner = &*self.0;
+        // Asked before the look. So is content that has this stamp no older than the question, and a store that takes
+        // long to answer keeps no content from being freed.
+        let stamp = inner.store.stamp_now(partition);
+        let now = inner.clock.now();
+        let find = |loaded: &Arc<Loaded>| {
+            let fresh = loaded.fresh(stamp.as_ref(), inner.freshness, now)?;
+            match loaded.tokens.access_token(query, now.to_seconds()) {
+                Some(token) => Ok(Some(Arc::clone(token))),
+                // It leads to a request to the identity provider, so that only validated content may say so.
+                None if fresh == Fresh::Validated => Ok(None),
+                None => Err(NotFresh),
+            }
+        };
+        let token = inner.resident.look(partition, find).unwrap_or(Err(NotFresh))?;
+        inner.counters.add(if token.is_some() { Count::Hits } else { Count::Misses }, 1);
+        Ok(token)
+    }
+
+    /// The answer of content that is the store's now, else of what may be served while the store is out of reach.
+    pub(crate) async fn validated_access_token(
+        &self,
+        partition: &PartitionKey,
+        query: &AccessTokenQuery<'_>,
+    ) -> Result<Option<Arc<AccessToken>>> {
         let loaded = match self.validated(partition).await {
             Ok(loaded) => loaded,
             Err(error) => return self.serve_stale(partition, query, error),
         };
         let token = loaded.tokens.access_token(query, self.now()).map(Arc::clone);
-        if token.is_some() { &counters.hits } else { &counters.misses }.add(1);
+        self.0.counters.add(if token.is_some() { Count::Hits } else { Count::Misses }, 1);
         Ok(token)
     }
 
@@ -259,7 +273,9 @@ impl PersistedTokenCache {
         mut tokens: TokenCache,
     ) -> Result<Vec<(EntryId, Skip)>> {
         let inner = &*self.0;
-        let changes = Changes::new(tokens.take_changes(inner.clock.now()));
+        // Taken before the commit: the store may change again before its answer is here.
+        let now = inner.clock.now();
+        let changes = Changes::new(tokens.take_changes(now));
         if changes.is_empty() {
             return Ok(Vec::new());
         }
@@ -268,7 +284,7 @@ impl PersistedTokenCache {
         if before == loaded.stamp && skipped.is_empty() && after.is_some() {
             // Nobody else wrote: the store now holds exactly this.
             tokens.adopt(written);
-            write.adopt(Loaded::new(tokens, after, inner.clock.now()));
+            write.adopt(Loaded::new(partition.clone(), tokens, after, now));
         } else {
             debug!(skipped = skipped.len(), "another writer was there; the partition is loaded anew at the next look");
         }
@@ -288,8 +304,8 @@ impl PersistedTokenCache {
         let inner = &*self.0;
         let span = debug_span!("token_cache.commit", partition = %partition_tag(partition), changes = changes.len());
         let committed = self.counted(inner.store.commit(partition, changes).instrument(span).await)?;
-        inner.counters.commits.add(1);
-        inner.counters.skipped.add(committed.skipped.len());
+        inner.counters.add(Count::Commits, 1);
+        inner.counters.add(Count::Skipped, committed.skipped.len());
         Ok(committed)
     }
 
@@ -307,7 +323,7 @@ impl PersistedTokenCache {
                 return Ok(loaded);
             }
             // Known to be old from here on: not even an outage makes it good again.
-            inner.resident.forget(partition, &loaded);
+            inner.resident.forget(&loaded);
         }
         self.load(partition).await
     }
@@ -319,11 +335,11 @@ impl PersistedTokenCache {
         let (now, began) = (inner.clock.now(), inner.resident.moment(partition));
         let snapshot = inner.store.load(partition).instrument(span).await;
         let snapshot = self.counted(snapshot)?;
-        inner.counters.loads.add(1);
+        inner.counters.add(Count::Loads, 1);
         let stamp = snapshot.as_ref().map(|snapshot| snapshot.stamp.clone());
         let tokens = self.index(snapshot).await;
-        let loaded = Arc::new(Loaded::new(tokens, stamp, now));
-        inner.resident.keep(partition, Arc::clone(&loaded), began);
+        let loaded = Arc::new(Loaded::new(partition.clone(), tokens, stamp, now));
+        inner.resident.keep(&loaded, began);
         Ok(loaded)
     }
 
@@ -339,23 +355,6 @@ impl PersistedTokenCache {
         }
     }
 
-    /// Whether an access token may be taken from this content without asking the store, or after the cheapest of
-    /// questions. Allocates nothing.
-    fn is_fresh(&self, partition: &PartitionKey, loaded: &Loaded) -> Option<Fresh> {
-        let inner = &*self.0;
-        match (inner.store.stamp_now(partition), inner.freshness) {
-            (Some(Ok(stamp)), _) if stamp == loaded.stamp => {
-                loaded.confirm(inner.clock.now());
-                Some(Fresh::Validated)
-            }
-            // Of an error, the full validation decides what it means.
-            (Some(_), _) | (None, Freshness::Strict) => None,
-            (None, Freshness::Bounded(window)) => {
-                loaded.is_within(window, inner.clock.now()).then_some(Fresh::WithinWindow)
-            }
-        }
-    }
-
     /// The token of content that could not be validated, if the freshness allows that and the store is out of reach.
     fn serve_stale(
         &self,
@@ -366,11 +365,11 @@ impl PersistedTokenCache {
         let away = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Busy);
         let bounded = matches!(self.0.freshness, Freshness::Bounded(_));
         // Content that is known to be old is not resident any more.
-        let resident = if away && bounded { self.0.resident.get(partition) } else { None };
-        let token = resident.and_then(|loaded| loaded.tokens.access_token(query, self.now()).map(Arc::clone));
+        let find = |loaded: &Arc<Loaded>| loaded.tokens.access_token(query, self.now()).map(Arc::clone);
+        let token = if away && bounded { self.0.resident.look(partition, find).flatten() } else { None };
         match token {
             Some(token) => {
-                self.0.counters.stale_hits.add(1);
+                self.0.counters.add(Count::StaleHits, 1);
                 Ok(Some(token))
             }
             None => Err(error),
@@ -379,7 +378,7 @@ impl PersistedTokenCache {
 
     fn counted<T>(&self, result: Result<T>) -> Result<T> {
         if result.is_err() {
-            self.0.counters.errors.add(1);
+            self.0.counters.add(Count::Errors, 1);
         }
         result
     }

@@ -1,36 +1,63 @@
 //! The partitions that are kept in memory, bounded in bytes.
+//!
+//! A look takes no lock and writes nothing that another thread reads, so that looks do not slow each other down,
+//! whatever their number. The partitions lie in a hash table of fixed length. What is in a bucket never changes: the
+//! whole bucket is exchanged behind an atomic pointer. A look keeps alive what it looks at, and content that was
+//! replaced is freed, and its secrets wiped, when the last look at it ends. Whoever exchanges buckets holds the ledger,
+//! which is locked for no I/O.
+//!
+//! At the bound, a clock hand goes round the table and takes out what was not used since it last came by. A look marks
+//! what it uses; it writes the mark only where it is missing, which is once per turn of the hand.
 
 use std::fmt;
 use std::hash::BuildHasher as _;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use foldhash::fast::RandomState;
-use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
+use super::Freshness;
 use crate::entry::Version;
+use crate::error::Result;
 use crate::partition::PartitionKey;
 use crate::time::UnixMillis;
 use crate::token_cache::TokenCache;
 
 /// A partition as it was loaded, or as a commit of ours left it.
 pub(super) struct Loaded {
+    pub(super) partition: PartitionKey,
     pub(super) tokens: TokenCache,
     /// The store's stamp of this content; `None`: it held nothing.
     pub(super) stamp: Option<Version>,
     weight: u64,
     /// When the stamp was last compared, in milliseconds since 1970.
     checked_at: AtomicI64,
+    /// Whether there was a look since the clock hand came by.
+    used: AtomicBool,
 }
 
+/// Why resident content may answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fresh {
+    /// Its stamp is the store's.
+    Validated,
+    /// Its stamp was compared not long ago.
+    WithinWindow,
+}
+
+/// Resident content may not answer: the store is to be asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NotFresh;
+
 impl Loaded {
-    pub(super) fn new(tokens: TokenCache, stamp: Option<Version>, now: UnixMillis) -> Self {
+    /// Content that the store held at `now` or later.
+    pub(super) fn new(partition: PartitionKey, tokens: TokenCache, stamp: Option<Version>, now: UnixMillis) -> Self {
         /// The partition's key and its place in the table, about.
         const OVERHEAD: usize = 512;
         let weight = (tokens.weight() + OVERHEAD) as u64;
-        Self { tokens, stamp, weight, checked_at: AtomicI64::new(now.0) }
+        Self { partition, tokens, stamp, weight, checked_at: AtomicI64::new(now.0), used: AtomicBool::new(true) }
     }
 
     /// Notes that the stamp was compared and is still this one.
@@ -38,21 +65,64 @@ impl Loaded {
         self.checked_at.store(now.0, Ordering::Relaxed);
     }
 
+    /// Whether an access token may be taken from this content, with the answer to
+    /// [`stamp_now`](crate::CacheStore::stamp_now).
+    pub(super) fn fresh(
+        &self,
+        stamp: Option<&Result<Option<Version>>>,
+        freshness: Freshness,
+        now: UnixMillis,
+    ) -> Result<Fresh, NotFresh> {
+        match (stamp, freshness) {
+            (Some(Ok(stamp)), _) if *stamp == self.stamp => Ok(Fresh::Validated),
+            (None, Freshness::Bounded(window)) if self.is_within(window, now) => Ok(Fresh::WithinWindow),
+            // Of an error, the full validation decides what it means.
+            _ => Err(NotFresh),
+        }
+    }
+
     /// Whether the stamp was compared less than `window` ago. A clock that was set back counts as long ago.
-    pub(super) fn is_within(&self, window: Duration, now: UnixMillis) -> bool {
-        let checked_at = UnixMillis(self.checked_at.load(Ordering::Relaxed));
+    fn is_within(&self, window: Duration, now: UnixMillis) -> bool {
+        let checked_at = self.checked_at();
         checked_at <= now && now.since(checked_at) < window
+    }
+
+    fn checked_at(&self) -> UnixMillis {
+        UnixMillis(self.checked_at.load(Ordering::Relaxed))
+    }
+
+    fn mark_used(&self) {
+        // A store would take the cache line away from the other threads even if it changed nothing.
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
     }
 }
 
-/// Loaded partitions; the ones least in use leave when the bound is reached. A partition larger than the bound is
+/// Loaded partitions; those that nobody uses leave when the bound is reached. A partition larger than the bound is
 /// never kept, and so is loaded at every look.
 pub(super) struct Resident {
-    cache: Cache<PartitionKey, Arc<Loaded>, ByBytes>,
+    buckets: Box<[ArcSwapOption<Bucket>]>,
+    hashing: RandomState,
+    bound: u64,
+    ledger: Mutex<Ledger>,
+}
+
+/// The partitions of one place of the table, in no order; mostly one.
+type Bucket = Vec<Arc<Loaded>>;
+
+/// What a change of the table took out of it. Made before the ledger is locked, so that it is dropped after that: to
+/// wipe a large partition takes long.
+type Displaced = Vec<Arc<Bucket>>;
+
+struct Ledger {
+    bytes: u64,
+    partitions: usize,
+    /// The bucket that the clock hand comes to next.
+    hand: usize,
     /// Counts what makes loaded content old: commits and removals of this process. Partitions share counters, by which
     /// now and then one is not kept that could be.
-    epochs: [Mutex<u64>; EPOCHS],
-    hashing: RandomState,
+    epochs: [u64; EPOCHS],
 }
 
 const EPOCHS: usize = 64;
@@ -72,102 +142,181 @@ pub(super) struct Write<'r> {
     adopted: bool,
 }
 
-#[derive(Clone)]
-struct ByBytes;
-
-impl Weighter<PartitionKey, Arc<Loaded>> for ByBytes {
-    fn weight(&self, _: &PartitionKey, loaded: &Arc<Loaded>) -> u64 {
-        loaded.weight
-    }
-}
-
 impl Resident {
     pub(super) fn bounded(bytes: u64) -> Self {
-        /// Sizes the table, not its content: a partition of a few tokens.
-        const TYPICAL: u64 = 16 * 1024;
-        let expected = usize::try_from(bytes / TYPICAL).unwrap_or(usize::MAX).clamp(16, 1 << 20);
-        // One shard: the bound is divided among them, and a partition larger than its share would never be kept.
-        let options = OptionsBuilder::new()
-            .estimated_items_capacity(expected)
-            .weight_capacity(bytes)
-            .shards(1)
-            .build()
-            .unwrap_or_else(|_| unreachable!("both capacities are given"));
-        let hasher = DefaultHashBuilder::default();
-        let cache = Cache::with_options(options, ByBytes, hasher, DefaultLifecycle::default());
-        Self { cache, epochs: std::array::from_fn(|_| Mutex::new(0)), hashing: RandomState::default() }
+        /// A partition of one token: with these alone there is one in a bucket.
+        const SMALL: u64 = 4 * 1024;
+        let buckets = usize::try_from(bytes / SMALL).unwrap_or(usize::MAX).clamp(16, 1 << 20).next_power_of_two();
+        Self {
+            buckets: std::iter::repeat_with(ArcSwapOption::empty).take(buckets).collect(),
+            hashing: RandomState::default(),
+            bound: bytes,
+            ledger: Mutex::new(Ledger { bytes: 0, partitions: 0, hand: 0, epochs: [0; EPOCHS] }),
+        }
     }
 
+    /// The partition's content, to be held on to.
     pub(super) fn get(&self, partition: &PartitionKey) -> Option<Arc<Loaded>> {
-        self.cache.get(partition)
+        self.look(partition, Arc::clone)
+    }
+
+    /// What `look` says of the partition's content. What it looks at is not freed before it ends, so that it must not
+    /// wait for anything.
+    pub(super) fn look<R>(&self, partition: &PartitionKey, look: impl FnOnce(&Arc<Loaded>) -> R) -> Option<R> {
+        let bucket = self.buckets[self.place(partition)].load();
+        let loaded = bucket.as_ref()?.iter().find(|loaded| loaded.partition == *partition)?;
+        loaded.mark_used();
+        Some(look(loaded))
     }
 
     /// The present moment, for [`keep`](Self::keep).
     pub(super) fn moment(&self, partition: &PartitionKey) -> Moment {
-        let at = (self.hashing.hash_one(partition) % EPOCHS as u64) as usize;
-        Moment { at, epoch: *self.epoch(at) }
+        let at = self.place(partition) % EPOCHS;
+        Moment { at, epoch: self.ledger().epochs[at] }
     }
 
-    /// Keeps what was loaded, unless something was written since `began`.
-    pub(super) fn keep(&self, partition: &PartitionKey, loaded: Arc<Loaded>, began: Moment) {
-        let epoch = self.epoch(began.at);
-        if *epoch == began.epoch {
-            self.cache.insert(partition.clone(), loaded);
+    /// Keeps what was loaded, unless something was written since `began`, or what is there was found to be the store's
+    /// at a later time than this.
+    pub(super) fn keep(&self, loaded: &Arc<Loaded>, began: Moment) {
+        let mut displaced = Displaced::new();
+        let mut ledger = self.ledger();
+        let is_late = self.look(&loaded.partition, |present| present.checked_at() > loaded.checked_at()) == Some(true);
+        if ledger.epochs[began.at] == began.epoch && !is_late {
+            self.put(&mut ledger, &mut displaced, loaded);
         }
     }
 
     /// Forgets content that turned out to be old, unless it has been replaced already.
-    pub(super) fn forget(&self, partition: &PartitionKey, old: &Arc<Loaded>) {
-        let _ = self.cache.remove_if(partition, |loaded| Arc::ptr_eq(loaded, old));
+    pub(super) fn forget(&self, old: &Arc<Loaded>) {
+        let mut displaced = Displaced::new();
+        let mut ledger = self.ledger();
+        self.take_out(&mut ledger, &mut displaced, self.place(&old.partition), |loaded| Arc::ptr_eq(loaded, old));
     }
 
     /// Begins a commit or a removal.
     pub(super) fn write<'r>(&'r self, partition: &'r PartitionKey) -> Write<'r> {
-        let mut began = self.moment(partition);
-        let mut epoch = self.epoch(began.at);
-        *epoch += 1;
-        began.epoch = *epoch;
-        drop(epoch);
-        Write { resident: self, partition, began, adopted: false }
+        let at = self.place(partition) % EPOCHS;
+        let mut ledger = self.ledger();
+        ledger.epochs[at] += 1;
+        Write { resident: self, partition, began: Moment { at, epoch: ledger.epochs[at] }, adopted: false }
     }
 
-    pub(super) fn bytes(&self) -> u64 {
-        self.cache.weight()
+    /// How many partitions there are, and what they take, in bytes.
+    pub(super) fn size(&self) -> (usize, u64) {
+        let ledger = self.ledger();
+        (ledger.partitions, ledger.bytes)
     }
 
-    pub(super) fn partitions(&self) -> usize {
-        self.cache.len()
+    /// Puts `loaded` in the place of what there is of its partition, and makes room for it.
+    fn put(&self, ledger: &mut Ledger, displaced: &mut Displaced, loaded: &Arc<Loaded>) {
+        let at = self.place(&loaded.partition);
+        if loaded.weight > self.bound {
+            return self.take_out(ledger, displaced, at, |other| other.partition == loaded.partition);
+        }
+        let mut bucket = self.buckets[at].load().as_deref().cloned().unwrap_or_default();
+        bucket.retain(|other| other.partition != loaded.partition);
+        bucket.push(Arc::clone(loaded));
+        self.exchange(ledger, displaced, at, bucket);
+        self.make_room(ledger, displaced, loaded);
     }
 
-    fn epoch(&self, at: usize) -> MutexGuard<'_, u64> {
-        self.epochs[at].lock().unwrap_or_else(PoisonError::into_inner)
+    /// Turns the clock hand until the bound is kept. `newest`, which fits alone, stays.
+    fn make_room(&self, ledger: &mut Ledger, displaced: &mut Displaced, newest: &Arc<Loaded>) {
+        /// So many marks are honoured at a time: with everything in use, room must be found all the same, and soon.
+        const HONOURED: usize = 1000;
+        let mut honoured = 0;
+        let mut excess = ledger.bytes.saturating_sub(self.bound);
+        while excess > 0 {
+            let at = ledger.hand;
+            ledger.hand = (at + 1) % self.buckets.len();
+            self.take_out(ledger, displaced, at, |loaded| {
+                if excess == 0 || Arc::ptr_eq(loaded, newest) {
+                    return false;
+                }
+                if honoured < HONOURED && loaded.used.swap(false, Ordering::Relaxed) {
+                    honoured += 1;
+                    return false;
+                }
+                excess = excess.saturating_sub(loaded.weight);
+                true
+            });
+        }
+    }
+
+    /// Takes out of a bucket what `leaves`.
+    fn take_out(
+        &self,
+        ledger: &mut Ledger,
+        displaced: &mut Displaced,
+        at: usize,
+        mut leaves: impl FnMut(&Arc<Loaded>) -> bool,
+    ) {
+        let present = self.buckets[at].load();
+        let Some(present) = &*present else { return };
+        let leaving: Vec<_> = present.iter().filter(|loaded| leaves(loaded)).map(Arc::as_ptr).collect();
+        if !leaving.is_empty() {
+            let stays = |loaded: &&Arc<Loaded>| !leaving.contains(&Arc::as_ptr(loaded));
+            self.exchange(ledger, displaced, at, present.iter().filter(stays).cloned().collect());
+        }
+    }
+
+    fn exchange(&self, ledger: &mut Ledger, displaced: &mut Displaced, at: usize, bucket: Bucket) {
+        let bytes = |bucket: &Bucket| bucket.iter().map(|loaded| loaded.weight).sum::<u64>();
+        ledger.bytes += bytes(&bucket);
+        ledger.partitions += bucket.len();
+        let bucket = if bucket.is_empty() { None } else { Some(Arc::new(bucket)) };
+        if let Some(old) = self.buckets[at].swap(bucket) {
+            ledger.bytes -= bytes(&old);
+            ledger.partitions -= old.len();
+            displaced.push(old);
+        }
+    }
+
+    fn place(&self, partition: &PartitionKey) -> usize {
+        // The length is a power of two.
+        self.hashing.hash_one(partition) as usize & (self.buckets.len() - 1)
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Write<'_> {
     /// Keeps the content that the commit left, unless something else was written since it began.
     pub(super) fn adopt(mut self, loaded: Loaded) {
-        let mut epoch = self.resident.epoch(self.began.at);
+        let (loaded, mut displaced) = (Arc::new(loaded), Displaced::new());
+        let mut ledger = self.resident.ledger();
+        let epoch = &mut ledger.epochs[self.began.at];
         if *epoch == self.began.epoch {
             *epoch += 1;
-            self.resident.cache.insert(self.partition.clone(), Arc::new(loaded));
+            self.resident.put(&mut ledger, &mut displaced, &loaded);
             self.adopted = true;
         }
+        // Before `self`, which may need the ledger.
+        drop(ledger);
     }
 }
 
 impl Drop for Write<'_> {
     fn drop(&mut self) {
-        if !self.adopted {
-            let mut epoch = self.resident.epoch(self.began.at);
-            *epoch += 1;
-            self.resident.cache.remove(self.partition);
+        if self.adopted {
+            return;
         }
+        let mut displaced = Displaced::new();
+        let mut ledger = self.resident.ledger();
+        ledger.epochs[self.began.at] += 1;
+        let at = self.resident.place(self.partition);
+        self.resident.take_out(&mut ledger, &mut displaced, at, |loaded| loaded.partition == *self.partition);
     }
 }
 
 impl fmt::Debug for Resident {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resident").field("partitions", &self.partitions()).field("bytes", &self.bytes()).finish()
+        let (partitions, bytes) = self.size();
+        f.debug_struct("Resident").field("partitions", &partitions).field("bytes", &bytes).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! No look finds what a commit or a removal that returned before it has replaced, whatever else happens at the time.
+//!
+//! The clock stands still and the store tells no stamp without a future: content that is resident is served for ever,
+//! so that any content kept in error is seen.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
+
+use super::*;
+
+/// A store whose answers come late: between a read and its answer others have their turn.
+#[derive(Debug)]
+struct Late(MemoryStore);
+
+fn late<T>(answer: T) -> T {
+    for _ in 0..3 {
+        std::thread::yield_now();
+    }
+    answer
+}
+
+#[async_trait]
+impl CacheStore for Late {
+    fn name(&self) -> &'static str {
+        "late"
+    }
+
+    async fn load(&self, partition: &PartitionKey) -> Result<Option<Snapshot>> {
+        late(self.0.load(partition).await)
+    }
+
+    async fn get(&self, partition: &PartitionKey, ids: &[EntryId]) -> Result<Vec<Option<crate::entry::Stored>>> {
+        self.0.get(partition, ids).await
+    }
+
+    async fn commit(&self, partition: &PartitionKey, changes: &Changes) -> Result<Committed> {
+        late(self.0.commit(partition, changes).await)
+    }
+
+    async fn remove(&self, partition: &PartitionKey) -> Result<()> {
+        late(self.0.remove(partition).await)
+    }
+
+    async fn partitions(&self, after: Option<&PartitionKey>, limit: usize) -> Result<Vec<PartitionKey>> {
+        self.0.partitions(after, limit).await
+    }
+
+    async fn stamp(&self, partition: &PartitionKey) -> Result<Option<crate::entry::Version>> {
+        late(self.0.stamp(partition).await)
+    }
+
+    async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease> {
+        self.0.lease(partition, name, wait).await
+    }
+}
+
+/// The operations of one thread on a token of its own: the `n`-th writes the secret `n`, or, every third, removes it.
+#[derive(Default)]
+struct Operations {
+    begun: AtomicU64,
+    done: AtomicU64,
+}
+
+const COUNT: u64 = 300;
+
+fn removes(n: u64) -> bool {
+    n.is_multiple_of(3)
+}
+
+impl Operations {
+    fn run(&self, operation: impl Fn(u64)) {
+        for n in 1..=COUNT {
+            self.begun.store(n, SeqCst);
+            operation(n);
+            self.done.store(n, SeqCst);
+        }
+    }
+
+    /// Looks until all is done.
+    fn watch(&self, look: impl Fn() -> Option<u64>) {
+        while self.done.load(SeqCst) < COUNT {
+            let before = self.done.load(SeqCst);
+            let found = look();
+            let after = self.begun.load(SeqCst);
+            match found {
+                Some(n) => assert!((before..=after).contains(&n), "found {n} between {before} and {after}"),
+                None => assert!((before..=after).any(removes), "found nothing between {before} and {after}"),
+            }
+        }
+    }
+}
+
+fn secret(cache: &PersistedTokenCache, owner: &str) -> Option<u64> {
+    let query = AccessTokenQuery::user(owner, "client", "s").with_realm("home");
+    let found = pollster::block_on(cache.access_token(&P, &query)).expect("reach");
+    found.map(|token| token.secret.expose().parse().expect("a number"))
+}
+
+fn put(cache: &PersistedTokenCache, owner: &str, n: u64) {
+    let token = AccessToken { home_account_id: Some(owner.into()), ..token("s", &n.to_string()) };
+    let updated = pollster::block_on(cache.update(&P, |tokens| tokens.insert(token))).expect("update");
+    updated.value.expect("complete");
+    assert!(updated.skipped.is_empty());
+}
+
+#[test]
+fn removals_of_the_partition_and_room_for_others() {
+    let cache = PersistedTokenCache::builder(Late(MemoryStore::new())).clock(clock()).resident_bytes(10_000).build();
+    let operations = Operations::default();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| operations.watch(|| secret(&cache, "alice")));
+        }
+        scope.spawn(|| {
+            // Other partitions, which hold nothing, take turns with this one.
+            for n in (0..).take_while(|_| operations.done.load(SeqCst) < COUNT) {
+                let other = PartitionKey::user(&format!("user-{}", n % 100));
+                assert!(pollster::block_on(cache.read(&other, TokenCache::is_empty)).expect("read"));
+            }
+        });
+        operations.run(|n| {
+            if removes(n) {
+                pollster::block_on(cache.remove_partition(&P)).expect("remove");
+            } else {
+                put(&cache, "alice", n);
+            }
+        });
+    });
+    assert!(cache.stats().hits > COUNT);
+}
+
+#[test]
+fn two_writers_of_one_partition() {
+    let cache = over(Late(MemoryStore::new()), &clock());
+    let owners = [("alice", Operations::default()), ("bob", Operations::default())];
+    std::thread::scope(|scope| {
+        for (owner, operations) in &owners {
+            let cache = &cache;
+            scope.spawn(move || operations.watch(|| secret(cache, owner)));
+            scope.spawn(move || {
+                operations.run(|n| {
+                    if removes(n) {
+                        let remove = |tokens: &mut TokenCache| tokens.remove_account(owner, "login.windows.net");
+                        assert!(pollster::block_on(cache.update(&P, remove)).expect("update").value);
+                    } else {
+                        put(cache, owner, n);
+                    }
+                });
+            });
+        }
+    });
+    assert!(cache.stats().hits > COUNT);
+}
