@@ -1,24 +1,31 @@
-//! What loading and saving a unified cache document costs, beside `serde_json` checking the same bytes.
+//! Loading and saving a unified document, beside `serde_json` from and into structs that borrow the text.
 
-use std::hint::black_box;
-
-use benches::users;
+use benches::document_limit::BorrowedDocument;
+use benches::{Population, is_full};
 use cache_core::TokenCache;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 fn codec(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("codec");
     group.sample_size(10);
-    for size in [1_000, 100_000] {
-        let cache = users(size);
-        let document = cache.serialize();
-        group.throughput(Throughput::Bytes(document.len() as u64));
-        group.bench_function(BenchmarkId::new("load", size), |bencher| {
-            bencher.iter(|| TokenCache::deserialize(black_box(document.expose())).expect("our own document"));
+    let sizes: &[usize] = if is_full() { &[1_000, 100_000] } else { &[1_000] };
+    for &tokens in sizes {
+        let json = Population::Users.document(tokens);
+        let cache = TokenCache::deserialize(&json).expect("sound");
+        let document = BorrowedDocument::parse(&json);
+        let mut buffer = Vec::new();
+        group.throughput(Throughput::Bytes(json.len() as u64));
+        group.bench_function(BenchmarkId::new("load", tokens), |bencher| {
+            bencher.iter_with_large_drop(|| TokenCache::deserialize(&json).expect("sound"));
         });
-        group.bench_function(BenchmarkId::new("save", size), |bencher| bencher.iter(|| cache.serialize()));
-        group.bench_function(BenchmarkId::new("limit: copy the bytes", size), |bencher| {
-            bencher.iter(|| black_box(document.expose()).to_vec());
+        group.bench_function(BenchmarkId::new("limit of load: serde_json, borrowed", tokens), |bencher| {
+            bencher.iter_with_large_drop(|| BorrowedDocument::parse(&json));
+        });
+        group.bench_function(BenchmarkId::new("save", tokens), |bencher| {
+            bencher.iter_with_large_drop(|| cache.serialize());
+        });
+        group.bench_function(BenchmarkId::new("limit of save: serde_json, reused buffer", tokens), |bencher| {
+            bencher.iter(|| document.write_into(&mut buffer));
         });
     }
     group.finish();

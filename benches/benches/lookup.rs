@@ -1,132 +1,122 @@
-//! What a lookup costs: in the cache alone, and through the persisted cache. Each group runs its physical limit beside it:
-//! a probe of a hash map with a key that is ready, and a clone of what it finds.
+//! Lookups in memory and through the persisted cache, each group beside its limit: a key built from its five parts, a
+//! foldhash probe of a hash map, a clone of the handle, for the same 2,000 hot probes.
 
-use std::collections::HashMap;
 use std::hint::black_box;
-use std::sync::Arc;
+use std::time::Duration;
 
-use benches::{CLIENT, HOST, NOW, PER_ACCOUNT, app, home_account_id, one_user, scope, tenant, users};
-use cache_core::{AccessTokenQuery, Clock, ManualClock, MemoryStore, PartitionKey, PersistedTokenCache, TokenCache};
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use benches::{
+    Asked, BuiltKeyMap, Population, Probe, Remote, beside_writer, fill, hit, is_full, lookups_of_threads, persisted,
+    probes, same_tokens,
+};
+use cache_core::{Freshness, MemoryStore};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-const SIZES: [usize; 4] = [10, 1_000, 10_000, 100_000];
-/// Queries that are asked in turn, spread over the whole cache.
-const PROBES: usize = 1_000;
-
-struct Probe {
-    home: String,
-    realm: String,
-    scopes: String,
-}
-
-impl Probe {
-    fn user(&self) -> AccessTokenQuery<'_> {
-        AccessTokenQuery::user(&self.home, CLIENT, &self.scopes).with_realm(&self.realm).with_environment(HOST)
-    }
-
-    fn app(&self) -> AccessTokenQuery<'_> {
-        AccessTokenQuery::app(CLIENT, &self.scopes).with_realm(&self.realm).with_environment(HOST)
-    }
-}
-
-/// Probes of tokens that are there: `exact` asks for every scope of the token, else for one.
-fn probes(tokens: usize, exact: bool, of: impl Fn(usize) -> (String, String, usize)) -> Vec<Probe> {
-    let probe = |n: usize| {
-        let (home, realm, resource) = of(n * 7_919 % tokens);
-        let read = scope(resource);
-        let scopes = if exact { format!("{read} https://resource-{resource}.example/Data.Write") } else { read };
-        Probe { home, realm, scopes }
-    };
-    (0..PROBES).map(probe).collect()
-}
-
-fn of_users(n: usize) -> (String, String, usize) {
-    (home_account_id(n / PER_ACCOUNT), tenant(n / 5 % 2), n % 5)
-}
-
-fn cycle<'p>(probes: &'p [Probe]) -> impl FnMut() -> &'p Probe {
-    let mut next = 0;
-    move || {
-        next = (next + 1) % probes.len();
-        &probes[next]
-    }
-}
+type Group<'c> = BenchmarkGroup<'c, WallTime>;
 
 fn lookup(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("lookup");
-    for size in SIZES {
-        let cache = users(size);
-        for (name, exact) in [("user exact", true), ("user subset", false)] {
-            let probes = probes(size, exact, of_users);
-            let mut next = cycle(&probes);
-            group.bench_function(BenchmarkId::new(name, size), |bencher| {
-                bencher.iter(|| cache.access_token(black_box(&next().user()), NOW).map(Arc::clone).expect("a hit"));
-            });
+    for (name, population) in [
+        ("lookup, users", Population::Users),
+        ("lookup, on behalf of", Population::OnBehalfOf),
+        ("lookup, app, a tenant per token", Population::App),
+        ("lookup, one account", Population::OneAccount),
+        ("lookup, one app tenant", Population::OneTenant),
+    ] {
+        let mut group = quick(criterion, name);
+        for tokens in sizes() {
+            let cache = population.cache(tokens);
+            let map = BuiltKeyMap::of(&cache);
+            let exact = probes(population, tokens, Asked::Exact);
+            in_turn(&mut group, "limit: built key, probe, clone", tokens, &exact, |probe| map.look_up(probe));
+            in_turn(&mut group, "exact", tokens, &exact, |probe| probe.look_up(&cache));
+            for (name, asked) in [("subset", Asked::Subset), ("miss", Asked::Miss), ("expired", Asked::Expired)] {
+                // The tokens of applications have one scope.
+                if asked == Asked::Subset && matches!(population, Population::App | Population::OneTenant) {
+                    continue;
+                }
+                let probes = probes(population, tokens, asked);
+                in_turn(&mut group, name, tokens, &probes, |probe| probe.look_up(&cache));
+            }
         }
-        let mut missing = probes(size, false, of_users);
-        for probe in &mut missing {
-            probe.scopes.push_str(".Other");
-        }
-        let mut next = cycle(&missing);
-        group.bench_function(BenchmarkId::new("user miss", size), |bencher| {
-            bencher.iter(|| assert!(cache.access_token(black_box(&next().user()), NOW).is_none()));
-        });
-        limit(&mut group, &cache, size);
-
-        let (crowd, one) = (app(size), one_user(size));
-        let tenants = probes(size, false, |n| (String::new(), tenant(n), 0));
-        let mut next = cycle(&tenants);
-        group.bench_function(BenchmarkId::new("app, a tenant per token", size), |bencher| {
-            bencher.iter(|| crowd.access_token(black_box(&next().app()), NOW).map(Arc::clone).expect("a hit"));
-        });
-        let resources = probes(size, false, |n| (home_account_id(0), tenant(0), n));
-        let mut next = cycle(&resources);
-        group.bench_function(BenchmarkId::new("one user, all tokens", size), |bencher| {
-            bencher.iter(|| one.access_token(black_box(&next().user()), NOW).map(Arc::clone).expect("a hit"));
-        });
     }
-    group.finish();
 }
 
-/// A hash map with the key text at hand: no query can be cheaper in this process.
-fn limit(group: &mut criterion::BenchmarkGroup<'_, criterion::measurement::WallTime>, cache: &TokenCache, size: usize) {
-    let map: HashMap<String, Arc<_>> =
-        cache.access_tokens().map(|(id, token)| (id.key().to_owned(), Arc::clone(token))).collect();
-    let keys: Vec<&String> = map.keys().step_by((map.len() / PROBES).max(1)).collect();
-    let mut next = 0;
-    group.bench_function(BenchmarkId::new("limit: a ready key in a hash map", size), |bencher| {
-        bencher.iter(|| {
-            next = (next + 1) % keys.len();
-            map.get(black_box(keys[next])).map(Arc::clone).expect("a hit")
+/// Through the persisted cache over memory, whose stamp costs next to nothing, and within the freshness window.
+fn resident(criterion: &mut Criterion) {
+    let mut group = quick(criterion, "lookup, resident partition");
+    for tokens in [10, 1_000, 100_000] {
+        let content = Population::Users.cache(tokens);
+        let probes = probes(Population::Users, tokens, Asked::Exact);
+        in_turn(&mut group, "limit: the cache alone", tokens, &probes, |probe| probe.look_up(&content));
+        let stamped = persisted(MemoryStore::new(), Freshness::default());
+        fill(&stamped, &content);
+        in_turn(&mut group, "stamp at once", tokens, &probes, |probe| pollster::block_on(hit(&stamped, probe)));
+        let window = persisted(Remote(MemoryStore::new()), Freshness::default());
+        fill(&window, &content);
+        in_turn(&mut group, "freshness window", tokens, &probes, |probe| pollster::block_on(hit(&window, probe)));
+    }
+}
+
+/// Several threads on one cache, asking for the same tokens: the rate is that of all of them.
+fn threads(criterion: &mut Criterion) {
+    let mut group = quick(criterion, "lookup, threads");
+    for tokens in [1_000, 100_000] {
+        let content = Population::Users.cache(tokens);
+        let map = BuiltKeyMap::of(&content);
+        let cache = persisted(Remote(MemoryStore::new()), Freshness::default());
+        fill(&cache, &content);
+        for threads in [1, 2, 4] {
+            let sets = same_tokens(threads, || probes(Population::Users, tokens, Asked::Exact));
+            let sets: Vec<&[Probe]> = sets.iter().map(|set| &set[..]).collect();
+            group.throughput(Throughput::Elements(threads as u64));
+            let mut on_threads = |name: &str, ask: &(dyn Fn(&Probe) + Sync)| {
+                group.bench_function(BenchmarkId::new(format!("{name}, {threads} threads"), tokens), |bencher| {
+                    bencher.iter_custom(|lookups| lookups_of_threads(&sets, lookups, ask));
+                });
+            };
+            on_threads("limit: built key, probe, clone", &|probe| drop(black_box(map.look_up(probe))));
+            on_threads("the cache alone", &|probe| drop(black_box(probe.look_up(&content))));
+            on_threads("resident partition", &|probe| drop(black_box(pollster::block_on(hit(&cache, probe)))));
+        }
+    }
+}
+
+/// A reader while another thread commits a change every 10 ms.
+fn writer(criterion: &mut Criterion) {
+    let mut group = quick(criterion, "lookup, beside a writer");
+    for tokens in [1_000, 100_000] {
+        let cache = persisted(MemoryStore::new(), Freshness::default());
+        fill(&cache, &Population::Users.cache(tokens));
+        let probes = probes(Population::Users, tokens, Asked::Exact);
+        let ask = |probe: &Probe| pollster::block_on(hit(&cache, probe));
+        in_turn(&mut group, "limit: no writer", tokens, &probes, ask);
+        beside_writer(&cache, Population::Users, tokens, || {
+            in_turn(&mut group, "100 commits a second", tokens, &probes, ask);
         });
+    }
+}
+
+fn in_turn<R>(group: &mut Group<'_>, name: &str, tokens: usize, probes: &[Probe], ask: impl Fn(&Probe) -> R) {
+    let mut turn = probes.iter().cycle();
+    group.bench_function(BenchmarkId::new(name, tokens), |bencher| {
+        bencher.iter(|| ask(black_box(turn.next().expect("a cycle has no end"))));
     });
 }
 
-fn persisted(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("persisted, memory store");
-    for size in [10, 1_000, 100_000] {
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(NOW));
-        let cache = PersistedTokenCache::builder(MemoryStore::with_clock(Arc::clone(&clock)))
-            .clock(clock)
-            .resident_bytes(4 << 30)
-            .build();
-        let partition = PartitionKey::Shared;
-        let content = users(size);
-        let updated = pollster::block_on(cache.update(&partition, |tokens| {
-            content.entries().for_each(|entry| tokens.insert_entry(entry));
-        }));
-        assert!(updated.expect("memory does not fail").skipped.is_empty());
-        let probes = probes(size, false, of_users);
-        let mut next = cycle(&probes);
-        group.bench_function(BenchmarkId::new("user subset", size), |bencher| {
-            bencher.iter(|| {
-                let found = pollster::block_on(cache.access_token(&partition, black_box(&next().user())));
-                found.expect("memory does not fail").expect("a hit")
-            });
-        });
-    }
-    group.finish();
+/// Lookups take less than a microsecond: a second tells enough.
+fn quick<'c>(criterion: &'c mut Criterion, name: &str) -> Group<'c> {
+    let mut group = criterion.benchmark_group(name);
+    group.sample_size(30).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(600));
+    group
 }
 
-criterion_group!(benches, lookup, persisted);
+fn sizes() -> Vec<usize> {
+    let mut sizes = vec![10, 1_000, 10_000, 100_000];
+    if is_full() {
+        sizes.push(1_000_000);
+    }
+    sizes
+}
+
+criterion_group!(benches, lookup, resident, threads, writer);
 criterion_main!(benches);

@@ -1,93 +1,115 @@
-//! What a store costs: an access when nothing changed, the save of one change, a cold open. Beside them the physical
-//! limits: a `stat`, and write + fsync + rename.
+//! What a store costs: an access when nothing changed, the save of one change, a cold open; beside the limits: one stat,
+//! and serialize + seal + write + fsync + rename of the same content by hand.
 
-use std::fs::{self, File};
 use std::hint::black_box;
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use benches::{CLIENT, HOST, NOW, home_account_id, scope, tenant, user_token, users};
-use cache_core::{AccessTokenQuery, Clock, ManualClock, PartitionKey, PersistedTokenCache};
+use benches::disk::{CommitParts, stat};
+use benches::{Asked, PARTITION, Population, Remote, fill, hit, persisted, probes, save_one_change};
+use cache_core::{CacheStore, Freshness, MemoryStore, Protector, TokenCache, blocking};
 use cache_crypto::{Envelope, Key};
 use cache_file::FileStore;
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
 
-const P: PartitionKey = PartitionKey::Shared;
-
-fn open(path: &Path, key: Option<&Key>) -> PersistedTokenCache {
-    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(NOW));
-    let store = FileStore::at(path);
-    let store = match key {
-        Some(key) => store.protector(Arc::new(Envelope::with_key(key.clone()))),
-        None => store.plaintext(),
-    };
-    let store = store.open().expect("a fresh directory");
-    PersistedTokenCache::builder(store).clock(clock).resident_bytes(4 << 30).build()
+/// A store under a protection.
+struct Subject {
+    name: &'static str,
+    /// Opens the store anew, on what it held before.
+    open: Box<dyn Fn() -> Arc<dyn CacheStore>>,
 }
 
-fn files(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("file");
-    group.sample_size(20);
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let key = Key::generate().expect("the system's random numbers");
-    for size in [10, 1_000] {
-        for (protection, key) in [("plaintext", None), ("encrypted", Some(&key))] {
-            let path = directory.path().join(format!("{protection}-{size}"));
-            let cache = open(&path, key);
-            let content = users(size);
-            let updated = pollster::block_on(cache.update(&P, |tokens| {
-                content.entries().for_each(|entry| tokens.insert_entry(entry));
-            }));
-            assert!(updated.expect("the disk has room").skipped.is_empty());
-            let name = |what: &str| BenchmarkId::new(format!("{what}, {protection}"), size);
+impl Subject {
+    fn of<S: CacheStore>(name: &'static str, open: impl Fn() -> S + 'static) -> Self {
+        Self { name, open: Box::new(move || Arc::new(open())) }
+    }
+}
 
-            let (home, realm, scopes) = (home_account_id(0), tenant(0), scope(0));
-            let query = AccessTokenQuery::user(&home, CLIENT, &scopes).with_realm(&realm).with_environment(HOST);
-            group.bench_function(name("hit, nothing changed"), |bencher| {
-                bencher.iter(|| {
-                    pollster::block_on(cache.access_token(&P, black_box(&query))).expect("reach").expect("hit")
-                });
-            });
-            let mut n = 0;
-            group.bench_function(name("save of one change"), |bencher| {
-                bencher.iter(|| {
-                    n += 1;
-                    let token = user_token(&home, &realm, 1_000_000 + n % 10);
-                    let updated = pollster::block_on(cache.update(&P, |tokens| tokens.insert(token)));
-                    updated.expect("the disk has room").value.expect("complete");
-                });
-            });
-            group.bench_function(name("cold open and hit"), |bencher| {
-                bencher.iter(|| {
-                    pollster::block_on(open(&path, key).access_token(&P, &query)).expect("reach").expect("hit")
-                });
-            });
-            limits(&mut group, &path, size, protection);
+/// Every store, each in a place of its own within `directory`. A further store is a further line.
+fn subjects(directory: &Path, protector: &Arc<dyn Protector>) -> Vec<Subject> {
+    let (memory, protector) = (MemoryStore::new(), Arc::clone(protector));
+    let (plain, sealed) = (FileStore::at(directory.join("plain")), FileStore::at(directory.join("sealed")));
+    let (plain, sealed) = (plain.plaintext(), sealed.protector(protector));
+    vec![
+        Subject::of("memory", move || memory.clone()),
+        Subject::of("file, plaintext", move || plain.clone().open().expect("a usable path")),
+        Subject::of("file, encrypted", move || sealed.clone().open().expect("a usable path")),
+    ]
+}
+
+fn store(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("store");
+    group.sample_size(20).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+    let protector: Arc<dyn Protector> =
+        Arc::new(Envelope::with_key(Key::generate().expect("the system's random numbers")));
+    for tokens in [10, 1_000] {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let content = Population::Users.cache(tokens);
+        for subject in subjects(directory.path(), &protector) {
+            one_store(&mut group, &subject, tokens, &content);
         }
+        limits(&mut group, directory.path(), &*protector, tokens, &content);
     }
     group.finish();
 }
 
-fn limits(
-    group: &mut criterion::BenchmarkGroup<'_, criterion::measurement::WallTime>,
-    path: &Path,
-    size: usize,
-    protection: &str,
-) {
-    let name = |what: &str| BenchmarkId::new(format!("limit: {what}, {protection}"), size);
-    group.bench_function(name("stat"), |bencher| bencher.iter(|| fs::metadata(black_box(path)).expect("is there")));
-    let bytes = fs::read(path).expect("is there");
-    let (temporary, target) = (path.with_extension("tmp"), path.with_extension("limit"));
-    group.bench_function(name("write, fsync, rename"), |bencher| {
-        bencher.iter(|| {
-            let mut file = File::create(&temporary).expect("the disk has room");
-            file.write_all(&bytes).expect("the disk has room");
-            file.sync_all().expect("the disk works");
-            fs::rename(&temporary, &target).expect("same directory");
+fn one_store(group: &mut BenchmarkGroup<'_, WallTime>, subject: &Subject, tokens: usize, content: &TokenCache) {
+    let name = |what: &str| BenchmarkId::new(format!("{}: {what}", subject.name), tokens);
+    let probes = probes(Population::Users, tokens, Asked::Exact);
+    let mut turn = probes.iter().cycle();
+    let mut next = || black_box(turn.next().expect("a cycle has no end"));
+
+    let cache = persisted((subject.open)(), Freshness::Strict);
+    fill(&cache, content);
+    group.bench_function(name("no change, async"), |bencher| {
+        bencher.iter_custom(|calls| {
+            pollster::block_on(async {
+                let started = std::time::Instant::now();
+                for _ in 0..calls {
+                    black_box(hit(&cache, next()).await);
+                }
+                started.elapsed()
+            })
         });
+    });
+    let same = blocking::PersistedTokenCache::new(cache.clone());
+    group.bench_function(name("no change, blocking"), |bencher| {
+        bencher.iter(|| same.access_token(&PARTITION, &next().query()).expect("reach").expect("a hit"));
+    });
+    let window = persisted(Remote((subject.open)()), Freshness::default());
+    pollster::block_on(hit(&window, next()));
+    group.bench_function(name("within the freshness window"), |bencher| {
+        bencher.iter(|| pollster::block_on(hit(&window, next())));
+    });
+    let mut serial = 0;
+    group.bench_function(name("save of one change"), |bencher| {
+        bencher.iter(|| {
+            serial += 1;
+            save_one_change(&cache, Population::Users, tokens, serial);
+        });
+    });
+    group.bench_function(name("cold open and hit"), |bencher| {
+        bencher.iter(|| pollster::block_on(hit(&persisted((subject.open)(), Freshness::Strict), next())));
     });
 }
 
-criterion_group!(benches, files);
+fn limits(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    directory: &Path,
+    protector: &dyn Protector,
+    tokens: usize,
+    content: &TokenCache,
+) {
+    let name = |what: &str| BenchmarkId::new(format!("limit: {what}"), tokens);
+    for (kind, protector) in [("plaintext", None), ("encrypted", Some(protector))] {
+        let parts = CommitParts::new(directory, protector);
+        group.bench_function(name(&format!("parts of a save, {kind}")), |bencher| bencher.iter(|| parts.run(content)));
+    }
+    let path = directory.join("plain");
+    group.bench_function(name("one stat"), |bencher| bencher.iter(|| stat(black_box(&path))));
+}
+
+criterion_group!(benches, store);
 criterion_main!(benches);

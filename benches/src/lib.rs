@@ -1,133 +1,61 @@
-//! Caches of any size for the benchmarks: deterministic, with tokens of realistic length.
+//! What the benchmarks share: caches of any size, what is asked of them, the physical limits, and how to measure.
+//!
+//! | command | what it gives |
+//! |---|---|
+//! | `cargo bench -p benches` | every group with its limits in the same run (criterion); `BENCH_FULL=1` adds 1M tokens and 325 MB |
+//! | `cargo run --release -p benches --bin figures` | one table: ours, limit, ratio, target |
+//! | `benches/instructions/run.sh` | instructions of the hot lookup against the committed figures |
 
 #![forbid(unsafe_code)]
+#![allow(clippy::missing_panics_doc)] // a measurement that cannot go on always panics
+#![allow(clippy::cast_precision_loss, clippy::cast_sign_loss)] // counts and places in lists are small and not negative
 
-use cache_core::schema::{AccessToken, Account, AppMetadata, IdToken, RefreshToken};
-use cache_core::{TokenCache, UnixSeconds};
+pub mod disk;
+pub mod document_limit;
+pub mod measure;
+mod population;
+mod probe;
+mod readers;
+mod remote;
 
-/// The clock of every benchmark.
-pub const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
-/// The client of every token.
-pub const CLIENT: &str = "aaaaaaaa-0000-4000-8000-00000000000a";
-/// The host of every token.
-pub const HOST: &str = "login.microsoftonline.com";
+pub use population::{CLIENT, HOST, NOW, Population};
+pub use probe::{Asked, BuiltKeyMap, Probe, probes};
+pub use readers::{beside_writer, lookups_of_threads, same_tokens, save_one_change};
+pub use remote::Remote;
 
-const TENANTS: usize = 2;
-const RESOURCES: usize = 5;
-/// Access tokens of one account.
-pub const PER_ACCOUNT: usize = TENANTS * RESOURCES;
+use std::sync::Arc;
 
-/// A user's home account id.
-pub fn home_account_id(account: usize) -> String {
-    format!("{account:08x}-0000-4000-8000-000000000001.{}", tenant(0))
+use cache_core::schema::AccessToken;
+use cache_core::{CacheStore, Freshness, PartitionKey, PersistedTokenCache, TokenCache};
+
+/// The partition of every benchmark.
+pub const PARTITION: PartitionKey = PartitionKey::Shared;
+
+/// Whether the long rows are asked for too: `BENCH_FULL=1`.
+pub fn is_full() -> bool {
+    std::env::var_os("BENCH_FULL").is_some_and(|value| value == "1")
 }
 
-/// A tenant's id.
-pub fn tenant(number: usize) -> String {
-    format!("{number:08x}-1111-4111-8111-111111111111")
+/// A persisted cache over `store`, large enough to keep every benchmark's partition resident.
+pub fn persisted(store: impl CacheStore, freshness: Freshness) -> PersistedTokenCache {
+    PersistedTokenCache::builder(store).freshness(freshness).resident_bytes(16 << 30).build()
 }
 
-/// The first scope of a resource.
-pub fn scope(resource: usize) -> String {
-    format!("https://resource-{resource}.example/Data.Read")
+/// Asks a persisted cache for the probe's token, which is there.
+pub async fn hit(cache: &PersistedTokenCache, probe: &Probe) -> Arc<AccessToken> {
+    let found = cache.access_token(&PARTITION, &probe.query()).await;
+    found.expect("the store is in reach").expect("a hit")
 }
 
-/// A cache of users with ten access tokens each: two tenants, five resources. `tokens` counts access tokens; there is a
-/// refresh token per user, and an ID token and an account per user and tenant.
-pub fn users(tokens: usize) -> TokenCache {
-    let mut cache = TokenCache::default();
-    for n in 0..tokens {
-        let (account, tenant_number, resource) = (n / PER_ACCOUNT, n / RESOURCES % TENANTS, n % RESOURCES);
-        let home = home_account_id(account);
-        put(&mut cache, user_token(&home, &tenant(tenant_number), resource));
-        if resource == 0 {
-            put(
-                &mut cache,
-                IdToken {
-                    home_account_id: home.as_str().into(),
-                    environment: HOST.into(),
-                    client_id: CLIENT.into(),
-                    realm: tenant(tenant_number).into(),
-                    secret: format!("eyJhbGciOiJub25lIn0.eyJvaWQiOiJhbGljZSJ9.{}", filler(1200, n)).into(),
-                    ..IdToken::default()
-                },
-            );
-            put(
-                &mut cache,
-                Account {
-                    home_account_id: home.as_str().into(),
-                    environment: HOST.into(),
-                    realm: tenant(tenant_number).into(),
-                    local_account_id: format!("{n:08x}").into(),
-                    username: format!("user{account}@contoso.example").into(),
-                    ..Account::default()
-                },
-            );
-        }
-        if n % PER_ACCOUNT == 0 {
-            put(
-                &mut cache,
-                RefreshToken {
-                    home_account_id: home.as_str().into(),
-                    environment: HOST.into(),
-                    client_id: CLIENT.into(),
-                    secret: filler(1300, n).into(),
-                    ..RefreshToken::default()
-                },
-            );
-        }
-    }
-    put(&mut cache, AppMetadata { client_id: CLIENT.into(), environment: HOST.into(), ..AppMetadata::default() });
-    cache
-}
-
-/// A cache of one user with `tokens` access tokens, one per resource.
-pub fn one_user(tokens: usize) -> TokenCache {
-    let mut cache = TokenCache::default();
-    for resource in 0..tokens {
-        put(&mut cache, user_token(&home_account_id(0), &tenant(0), resource));
-    }
-    cache
-}
-
-/// A cache of one application with `tokens` access tokens, one per tenant.
-pub fn app(tokens: usize) -> TokenCache {
-    let mut cache = TokenCache::default();
-    for number in 0..tokens {
-        put(&mut cache, AccessToken { home_account_id: None, ..user_token("", &tenant(number), 0) });
-    }
-    cache
-}
-
-/// One access token.
-pub fn user_token(home_account_id: &str, realm: &str, resource: usize) -> AccessToken {
-    let read = scope(resource);
-    AccessToken {
-        home_account_id: Some(home_account_id.into()),
-        environment: HOST.into(),
-        client_id: CLIENT.into(),
-        realm: realm.into(),
-        target: format!("{read} https://resource-{resource}.example/Data.Write openid profile offline_access").into(),
-        secret: filler(1800, resource).into(),
-        cached_at: Some(NOW),
-        expires_on: Some(NOW.plus(3600)),
-        ..AccessToken::default()
-    }
-}
-
-fn put(cache: &mut TokenCache, entity: impl cache_core::Insertable) {
-    cache.insert(entity).expect("the benchmark's entities are complete");
-}
-
-/// Text that does not repeat, of the alphabet of tokens.
-fn filler(length: usize, seed: usize) -> String {
-    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut state = (seed as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        char::from(ALPHABET[(state % 64) as usize])
-    };
-    std::iter::repeat_with(next).take(length).collect()
+/// Commits all of `content` to `cache`, and looks until it is resident for good.
+pub fn fill(cache: &PersistedTokenCache, content: &TokenCache) {
+    let updated = pollster::block_on(cache.update(&PARTITION, |tokens| {
+        content.entries().for_each(|entry| tokens.insert_entry(entry));
+    }));
+    assert!(updated.expect("a fresh store takes everything").skipped.is_empty());
+    let held = pollster::block_on(cache.read(&PARTITION, TokenCache::len)).expect("it was just written");
+    assert_eq!(held, content.len());
+    // A file store does not trust a file that is younger than its clock's tick.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    pollster::block_on(cache.read(&PARTITION, |_| ())).expect("it was just read");
 }

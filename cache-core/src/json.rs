@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr2;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -65,23 +66,11 @@ pub(crate) fn text(raw: &str) -> Option<Cow<'_, str>> {
 /// The length of the text that `rest` begins with, up to the closing quote of its string, if it stands there as it is:
 /// without escapes, and UTF-8.
 pub(crate) fn plain_length(rest: &[u8]) -> Option<usize> {
-    /// Bytes that the compiler looks at together.
-    const RUN: usize = 32;
-    // Without a branch, so that the compiler looks at a whole run at once.
-    let ends = |byte: u8| u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < b' ');
-    let mut length = 0;
-    let mut high = 0;
-    for run in rest.chunks_exact(RUN) {
-        if run.iter().fold(0, |found, byte| found | ends(*byte)) != 0 {
-            break;
-        }
-        high |= run.iter().fold(0, |sum, byte| sum | byte);
-        length += RUN;
-    }
-    let tail = rest[length..].iter().position(|byte| ends(*byte) != 0)?;
-    high |= rest[length..length + tail].iter().fold(0, |sum, byte| sum | byte);
-    length += tail;
-    let plain = rest[length] == b'"' && (high < 0x80 || std::str::from_utf8(&rest[..length]).is_ok());
+    let length = memchr2(b'"', b'\\', rest).filter(|end| rest[*end] == b'"')?;
+    let text = &rest[..length];
+    // Without a way out of the loop the compiler looks at many bytes at a time.
+    let (least, all) = text.iter().fold((u8::MAX, 0), |(least, all), byte| (least.min(*byte), all | byte));
+    let plain = least >= b' ' && (all < 0x80 || std::str::from_utf8(text).is_ok());
     plain.then_some(length)
 }
 

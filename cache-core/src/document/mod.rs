@@ -29,8 +29,8 @@ use crate::text::eq_ignore_case;
 /// Entries that are not understood stay as they are.
 ///
 /// Writing ([`render`](Self::render)) gives all five sections as objects, unknown sections after them, no byte order
-/// mark; entries that were not changed keep their raw JSON. Entries that are `null` or `{}` are left out, since they
-/// break other readers.
+/// mark; entries that were not changed keep their raw JSON. Entries that are `null` or `{}`, or have no name and are no
+/// object, are left out, since they break other readers.
 #[derive(Clone, Default)]
 pub struct UnifiedDocument {
     sections: Vec<Section>,
@@ -268,7 +268,7 @@ impl UnifiedDocument {
             if entry.value.len() > limits::ENTITY {
                 damaged = Err(Fault::TooLarge);
             } else if let Some(json) = json(&entry) {
-                let raw_key = (!exact).then(|| Blob::copy_of(raw_key));
+                let raw_key = (!exact && scan::is_json(raw_key)).then(|| Blob::copy_of(raw_key));
                 self.section_mut(&name).insert(Member { key: key.into(), raw_key, json });
             } else {
                 damaged = Err(Fault::Damaged);
@@ -412,9 +412,9 @@ impl Members {
         self.list[*self.by_key.get(key)?].as_ref()
     }
 
-    /// Inserts or replaces; an entity that is `null` or `{}` only deletes.
+    /// Inserts or replaces; an entity that [is left out](is_left_out) only deletes.
     fn insert(&mut self, mut member: Member) {
-        if is_void(member.json.expose()) {
+        if is_left_out(&member.key, member.json.expose()) {
             self.remove(&member.key);
             return;
         }
@@ -485,8 +485,14 @@ fn is_one_of(host: Option<&str>, environments: &[Box<str>]) -> bool {
     host.is_none_or(|host| environments.iter().any(|environment| eq_ignore_case(host_of(environment), host_of(host))))
 }
 
+/// Whether an entity is not carried: it breaks other readers, and says nothing. Without a name and not an object, it could
+/// not be told from a section that is no object.
+pub(crate) fn is_left_out(key: &str, json: &[u8]) -> bool {
+    is_void(json) || key.is_empty() && !json.trim_ascii_start().starts_with(b"{")
+}
+
 /// `null` or `{}`: nothing that could be lost.
-pub(crate) fn is_void(json: &[u8]) -> bool {
+fn is_void(json: &[u8]) -> bool {
     is_only(b"null", json) || is_only(b"{}", json)
 }
 

@@ -147,12 +147,16 @@ pub(super) fn text(raw: &[u8]) -> (Cow<'_, str>, bool) {
 /// The value as JSON that every reader takes: trailing commas and comments made white space. `None` if it is no JSON;
 /// text that is not UTF-8 and half surrogate pairs are let pass.
 pub(super) fn strict(value: &[u8]) -> Option<Cow<'_, [u8]>> {
-    let is_json = |value: &[u8]| serde_json::from_str::<serde::de::IgnoredAny>(&String::from_utf8_lossy(value)).is_ok();
     if is_json(value) {
         return Some(Cow::Borrowed(value));
     }
     let clean = without_trailing_commas(value);
     is_json(&clean).then_some(Cow::Owned(clean))
+}
+
+/// Whether the bytes are JSON, text aside that is not UTF-8 or has half a surrogate pair.
+pub(super) fn is_json(value: &[u8]) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(&String::from_utf8_lossy(value)).is_ok()
 }
 
 fn without_trailing_commas(bytes: &[u8]) -> Vec<u8> {

@@ -140,3 +140,23 @@ fn repeated_keys_count_as_entries() {
     assert!(error.to_string().contains("16 million entries"), "{error}");
     assert!(TokenCache::deserialize(repeated(limits::ENTRIES + 1).as_bytes()).is_err());
 }
+
+#[test]
+fn an_entity_without_a_name_that_is_no_object_is_left_out() {
+    for text in [r#"{"AccessToken":{"":"AT-1","b":{"x":1}}}"#, r#"{"AccessToken":{"":"AT-1","b":{"x":1},}}"#] {
+        let document = parse(text).expect("read leniently");
+        assert_eq!(document.clone().into_entries().count(), 1, "{text}");
+        let cache = TokenCache::deserialize(text.as_bytes()).expect("read leniently");
+        assert_eq!(cache.len(), 1, "{text}");
+        assert_eq!(cache.serialize(), document.render());
+    }
+}
+
+#[test]
+fn a_key_that_no_reader_takes_is_written_as_its_text() {
+    let document = UnifiedDocument::parse(&Blob::copy_of(b"{\"Account\":{\"a\xe7\nb\":{\"x\":1}}}")).expect("lenient");
+    let written = document.render();
+    assert!(serde_json::from_slice::<serde_json::Value>(written.expose()).is_ok(), "strict JSON");
+    let again = UnifiedDocument::parse(&written).expect("what we write");
+    assert!(again.entry(&EntryId::new("Account", "a\u{fffd}\nb")).is_some());
+}

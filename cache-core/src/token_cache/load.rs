@@ -2,7 +2,7 @@
 
 use super::TokenCache;
 use super::journal::Journal;
-use crate::document::{Next, Sound, UnifiedDocument, entry_of, is_void};
+use crate::document::{Next, Sound, UnifiedDocument, entry_of, is_left_out};
 use crate::entry::{Entry, EntryId, Snapshot, Stored, Version};
 use crate::environment::Environments;
 use crate::error::Result;
@@ -89,7 +89,7 @@ impl TokenCache {
             } else {
                 let entity = at.entity()?;
                 let json = at.bytes(entity);
-                if is_void(json) {
+                if is_left_out(key, json) {
                     table.remove(hashing, key);
                 } else if !self.load_entity(name, key, json, None, texts) {
                     self.load_foreign(entry_of(EntryId::new(name, key), Blob::copy_of(json)), None);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::TokenCache;
 use super::table::Section;
-use crate::document::{is_void, push_text};
+use crate::document::{is_left_out, push_text};
 use crate::entry::{EntryId, Stored};
 use crate::schema::section;
 use crate::secret::{Blob, SecretBuffer};
@@ -52,7 +52,7 @@ fn write_section(out: &mut SecretBuffer, table: &dyn Section, foreign: &BTreeMap
         // An empty key names the section as a whole only where that is no object; else it is a key as any.
         if id.key().is_empty() && !json.trim_ascii_start().starts_with(b"{") {
             whole = Some(json);
-        } else if !is_void(json) {
+        } else if !is_left_out(id.key(), json) {
             members.push((id.key(), json));
         }
     }

@@ -1,0 +1,66 @@
+//! One table of what this project promises about speed and memory: ours and the limit, measured in one run.
+//!
+//!     cargo run --release -p benches --bin figures                    all of it; takes 12 GB of memory
+//!     cargo run --release -p benches --bin figures -- lookup codec    some sections
+//!
+//! Ours and the limit run in blocks that alternate; times are medians over the blocks, a ratio is the median of the
+//! rounds' ratios, with the quartiles behind it. Times of a machine that is doing something else mean little; ratios hold.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr)] // the table, and what is being measured, are for a terminal
+#![allow(clippy::cast_precision_loss)] // counts and sizes are small
+
+mod calls;
+mod codec;
+mod commit;
+mod lookup;
+mod memory;
+mod table;
+mod threads;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use table::Table;
+
+/// A part of the table: its name, and what measures it.
+type Section = (&'static str, fn(&mut Table));
+
+const SECTIONS: [Section; 7] = [
+    ("lookup", lookup::measure),
+    ("calls", calls::measure),
+    ("threads", threads::measure),
+    ("codec", codec::measure),
+    ("commit", commit::measure),
+    ("memory", memory::measure),
+    ("million", memory::measure_million),
+];
+
+/// How long a block of lookups takes.
+const BLOCK: Duration = Duration::from_millis(1);
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [command, tokens] = &arguments[..]
+        && command == memory::CHILD
+    {
+        memory::run_child(tokens.parse().expect("the parent passes a number"));
+        return ExitCode::SUCCESS;
+    }
+    let names = SECTIONS.map(|(name, _)| name);
+    if let Some(unknown) = arguments.iter().find(|argument| !names.contains(&&***argument)) {
+        eprintln!("{unknown} is no section; there are: {}", names.join(", "));
+        return ExitCode::from(2);
+    }
+
+    let mut table = Table::begin();
+    for (name, measure) in SECTIONS {
+        if arguments.is_empty() || arguments.iter().any(|argument| argument == name) {
+            let started = Instant::now();
+            measure(&mut table);
+            eprintln!("({name}: {:.0} s)", started.elapsed().as_secs_f64());
+        }
+    }
+    table.end();
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,173 @@
+//! Measuring things against each other: blocks that alternate within one run, and their medians.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// One of several things that are measured beside each other. A call runs one block and answers what a single
+/// operation took in it, in nanoseconds.
+pub type Contender<'a> = Box<dyn FnMut() -> f64 + 'a>;
+
+/// What the blocks of one contender took per operation, in nanoseconds, in the order of the rounds.
+#[derive(Debug, Clone)]
+pub struct Samples(Vec<f64>);
+
+/// A quotient of two contenders.
+#[derive(Debug, Clone, Copy)]
+pub struct Ratio {
+    /// The median over the rounds.
+    pub median: f64,
+    /// A quarter of the rounds was below this.
+    pub lower: f64,
+    /// A quarter of the rounds was above this.
+    pub upper: f64,
+}
+
+/// Runs a block of each contender per round, every other round in reverse order, so that whatever slows the machine down
+/// for a while meets all of them. The first round is not counted.
+pub fn interleaved<const N: usize>(rounds: usize, mut contenders: [Contender<'_>; N]) -> [Samples; N] {
+    let mut samples = std::array::from_fn(|_| Samples(Vec::with_capacity(rounds)));
+    for round in 0..=rounds {
+        for place in 0..N {
+            let which = if round % 2 == 0 { place } else { N - 1 - place };
+            let took = contenders[which]();
+            if round > 0 {
+                samples[which].0.push(took);
+            }
+        }
+    }
+    samples
+}
+
+impl Samples {
+    /// The median, in nanoseconds per operation.
+    pub fn median(&self) -> f64 {
+        quantile(&self.0, 0.5)
+    }
+
+    /// This contender's time over `other`'s, round by round: both blocks of a round ran next to each other.
+    pub fn over(&self, other: &Self) -> Ratio {
+        let quotients: Vec<f64> = self.0.iter().zip(&other.0).map(|(ours, theirs)| ours / theirs).collect();
+        Ratio {
+            median: quantile(&quotients, 0.5),
+            lower: quantile(&quotients, 0.25),
+            upper: quantile(&quotients, 0.75),
+        }
+    }
+}
+
+/// A contender that asks for all `probes` in turn: once to warm the caches up, which is not timed, then as often as fits into
+/// `block`. Short blocks are seldom interrupted, so that their median holds on a busy machine too.
+pub fn passes<'a, P, R>(probes: &'a [P], block: Duration, mut ask: impl FnMut(&P) -> R + 'a) -> Contender<'a> {
+    Box::new(move || {
+        for probe in probes {
+            drop(black_box(ask(probe)));
+        }
+        let mut passes = Passes::begin(block);
+        while passes.next() {
+            for probe in probes {
+                drop(black_box(ask(black_box(probe))));
+            }
+        }
+        passes.nanoseconds() / probes.len() as f64
+    })
+}
+
+/// The same for what answers by a future. All of a block runs in one task, so that no executor is measured.
+pub fn async_passes<'a, P, R>(probes: &'a [P], block: Duration, ask: impl AsyncFn(&P) -> R + 'a) -> Contender<'a> {
+    Box::new(move || {
+        pollster::block_on(async {
+            for probe in probes {
+                drop(black_box(ask(probe).await));
+            }
+            let mut passes = Passes::begin(block);
+            while passes.next() {
+                for probe in probes {
+                    drop(black_box(ask(black_box(probe)).await));
+                }
+            }
+            passes.nanoseconds() / probes.len() as f64
+        })
+    })
+}
+
+/// Counts passes until a block is over; the first one always fits.
+struct Passes {
+    block: Duration,
+    started: Instant,
+    elapsed: Duration,
+    begun: u32,
+}
+
+impl Passes {
+    fn begin(block: Duration) -> Self {
+        Self { block, started: Instant::now(), elapsed: Duration::ZERO, begun: 0 }
+    }
+
+    /// Whether there is time for one more.
+    fn next(&mut self) -> bool {
+        self.elapsed = self.started.elapsed();
+        let more = self.begun == 0 || self.elapsed < self.block;
+        self.begun += u32::from(more);
+        more
+    }
+
+    /// What one pass took.
+    fn nanoseconds(&self) -> f64 {
+        nanoseconds(self.elapsed) / f64::from(self.begun)
+    }
+}
+
+/// A contender that does one thing once per block; what it returns is dropped outside of the measurement.
+pub fn single<'a, R>(mut once: impl FnMut() -> R + 'a) -> Contender<'a> {
+    Box::new(move || {
+        let started = Instant::now();
+        let result = black_box(once());
+        let took = started.elapsed();
+        drop(result);
+        nanoseconds(took)
+    })
+}
+
+/// `duration` in nanoseconds.
+pub fn nanoseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e9
+}
+
+fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = share * (sorted.len() - 1) as f64;
+    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    below + (above - below) * place.fract()
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp)] // small whole numbers and halves are exact
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contenders_alternate_and_the_first_round_does_not_count() {
+        let order = std::cell::RefCell::new(Vec::new());
+        let contender = |name: f64| -> Contender<'_> {
+            let order = &order;
+            let mut round = 0.0;
+            Box::new(move || {
+                order.borrow_mut().push(name);
+                round += 1.0;
+                if round == 1.0 { 1e9 } else { name * round }
+            })
+        };
+        let [a, b] = interleaved(3, [contender(1.0), contender(2.0)]);
+        assert_eq!(*order.borrow(), [1.0, 2.0, 2.0, 1.0, 1.0, 2.0, 2.0, 1.0]);
+        assert_eq!((a.median(), b.median()), (3.0, 6.0));
+        let ratio = b.over(&a);
+        assert_eq!((ratio.lower, ratio.median, ratio.upper), (2.0, 2.0, 2.0));
+    }
+
+    #[test]
+    fn quantiles_lie_between_the_values() {
+        let values = [4.0, 1.0, 3.0, 2.0];
+        assert_eq!([0.0, 0.25, 0.5, 1.0].map(|share| quantile(&values, share)), [1.0, 1.75, 2.5, 4.0]);
+    }
+}

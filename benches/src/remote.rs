@@ -1,0 +1,50 @@
+//! A store that is asked over a future, as a server is.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cache_core::{CacheStore, Changes, Committed, EntryId, Lease, PartitionKey, Result, Snapshot, Stored, Version};
+
+/// `S`, but without a stamp at once: so that a freshness window has something to save, whatever the store.
+#[derive(Debug)]
+pub struct Remote<S>(pub S);
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<S: CacheStore> CacheStore for Remote<S> {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    async fn load(&self, partition: &PartitionKey) -> Result<Option<Snapshot>> {
+        self.0.load(partition).await
+    }
+
+    async fn get(&self, partition: &PartitionKey, ids: &[EntryId]) -> Result<Vec<Option<Stored>>> {
+        self.0.get(partition, ids).await
+    }
+
+    async fn commit(&self, partition: &PartitionKey, changes: &Changes) -> Result<Committed> {
+        self.0.commit(partition, changes).await
+    }
+
+    async fn remove(&self, partition: &PartitionKey) -> Result<()> {
+        self.0.remove(partition).await
+    }
+
+    async fn partitions(&self, after: Option<&PartitionKey>, limit: usize) -> Result<Vec<PartitionKey>> {
+        self.0.partitions(after, limit).await
+    }
+
+    async fn stamp(&self, partition: &PartitionKey) -> Result<Option<Version>> {
+        self.0.stamp(partition).await
+    }
+
+    fn stamp_now(&self, _: &PartitionKey) -> Option<Result<Option<Version>>> {
+        None
+    }
+
+    async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease> {
+        self.0.lease(partition, name, wait).await
+    }
+}
