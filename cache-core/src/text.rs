@@ -1,7 +1,5 @@
 //! Comparison and hashing of ids "ignoring case", without allocating.
 
-use std::hash::Hasher;
-
 /// Whether both texts are the same once lower-cased by Unicode's rules, as the MSAL libraries lower-case key text.
 pub(crate) fn eq_ignore_case(a: &str, b: &str) -> bool {
     // Callers nearly always spell an id as it was stored.
@@ -24,15 +22,16 @@ pub(crate) fn is_lower_of(lower: &[u8], text: &str) -> bool {
     lower.len() == text.len() && differs(lower, text) == 0
 }
 
-/// Feeds texts into a hasher in a form that case does not change, a block of bytes at a time.
+/// Hashes texts in a form that case does not change, a block of bytes at a time, by the step of foldhash.
 ///
-/// Texts that are [equal ignoring case](eq_ignore_case) feed the same. Their lengths are fed at the end: "ab" and "c" are
-/// not "a" and "bc".
-#[derive(Clone)]
-pub(crate) struct TextHasher<H> {
+/// Texts that are [equal ignoring case](eq_ignore_case) count the same. Their lengths are added at the end: "ab" and "c"
+/// are not "a" and "bc".
+#[derive(Clone, Copy)]
+pub(crate) struct TextHasher {
     /// Blocks go to them in turn: the processor works on both at once.
-    lanes: [H; 2],
-    lengths: u128,
+    lanes: [u64; 2],
+    seed: u64,
+    lengths: u64,
 }
 
 const BLOCK: usize = 16;
@@ -42,9 +41,10 @@ const CASE: u128 = u128::from_ne_bytes([0x20; BLOCK]);
 /// The bit that no ASCII character has.
 const HIGH: u128 = u128::from_ne_bytes([0x80; BLOCK]);
 
-impl<H: Hasher + Clone> TextHasher<H> {
-    pub(crate) fn new(hasher: H) -> Self {
-        Self { lanes: [hasher.clone(), hasher], lengths: 0 }
+impl TextHasher {
+    /// A hasher with these random numbers, which no document's author knows.
+    pub(crate) fn new([one, other, seed]: [u64; 3]) -> Self {
+        Self { lanes: [one, other], seed, lengths: 0 }
     }
 
     /// Feeds a text as it is.
@@ -56,7 +56,7 @@ impl<H: Hasher + Clone> TextHasher<H> {
     /// Feeds a text without regard to case.
     #[inline]
     pub(crate) fn ignoring_case(&mut self, text: &str) {
-        let before = self.lanes.clone();
+        let before = self.lanes;
         if self.blocks(text.as_bytes(), CASE) & HIGH == 0 {
             self.length(text.len());
         } else {
@@ -67,33 +67,33 @@ impl<H: Hasher + Clone> TextHasher<H> {
 
     /// Feeds a number.
     pub(crate) fn number(&mut self, number: u64) {
-        self.lanes[0].write_u64(number);
+        self.lanes[0] = fold(self.lanes[0] ^ number, self.seed);
     }
 
     /// The hash of everything that was fed.
     pub(crate) fn finish(self) -> u64 {
-        let [mut one, other] = self.lanes;
-        one.write_u128(self.lengths ^ (u128::from(other.finish()) << 64));
-        one.finish()
+        let [one, other] = self.lanes;
+        fold(fold(one, self.seed ^ self.lengths), other ^ self.lengths.rotate_left(32))
     }
 
     /// Feeds blocks, the last one filled up with zeros, with the bits `set` set; answers which bits there were.
     #[inline]
     fn blocks(&mut self, bytes: &[u8], set: u128) -> u128 {
-        let [one, other] = &mut self.lanes;
+        let ([one, other], seed) = (&mut self.lanes, self.seed);
+        let take = |lane: &mut u64, block: u128| *lane = fold(*lane ^ block as u64, seed ^ (block >> 64) as u64);
         let mut seen = 0;
         let (pairs, rest) = bytes.as_chunks::<{ 2 * BLOCK }>();
         for pair in pairs {
             let (first, second) = (block(pair, 0), block(pair, BLOCK));
             seen |= first | second;
-            one.write_u128(first | set);
-            other.write_u128(second | set);
+            take(one, first | set);
+            take(other, second | set);
         }
         let (whole, rest) = rest.as_chunks::<BLOCK>();
         if let [whole] = whole {
             let whole = u128::from_le_bytes(*whole);
             seen |= whole;
-            one.write_u128(whole | set);
+            take(one, whole | set);
         }
         if !rest.is_empty() {
             let last = match bytes.last_chunk::<BLOCK>() {
@@ -102,7 +102,7 @@ impl<H: Hasher + Clone> TextHasher<H> {
                 None => rest.iter().rev().fold(0, |block, byte| block << 8 | u128::from(*byte)),
             };
             seen |= last;
-            other.write_u128(last | set);
+            take(other, last | set);
         }
         seen
     }
@@ -129,8 +129,14 @@ impl<H: Hasher + Clone> TextHasher<H> {
     }
 
     fn length(&mut self, length: usize) {
-        self.lengths = self.lengths.rotate_left(20) ^ length as u128;
+        self.lengths = self.lengths.rotate_left(13) ^ length as u64;
     }
+}
+
+/// Both halves of the product, folded together.
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
 }
 
 fn block(pair: &[u8; 2 * BLOCK], at: usize) -> u128 {
@@ -139,12 +145,10 @@ fn block(pair: &[u8; 2 * BLOCK], at: usize) -> u128 {
 
 #[cfg(test)]
 mod tests {
-    use std::hash::BuildHasher as _;
-
     use super::*;
 
-    fn hasher() -> TextHasher<impl Hasher + Clone> {
-        TextHasher::new(foldhash::fast::FixedState::with_seed(7).build_hasher())
+    fn hasher() -> TextHasher {
+        TextHasher::new([0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0])
     }
 
     fn hash(text: &str) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::hash::BuildHasher as _;
 
-use foldhash::fast::{FoldHasher, RandomState};
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
@@ -143,14 +143,24 @@ pub(super) struct Bound<'a> {
     pub(super) extended: Option<&'a ExtendedKey>,
 }
 
-/// Hashes identities. Seeded at random per process, so that no document can be made to collide.
-#[derive(Clone, Default)]
+/// Hashes identities. Seeded at random per cache, so that no document can be made to collide.
+#[derive(Clone)]
 pub(super) struct Hashing {
     state: RandomState,
+    seeds: [u64; 3],
+}
+
+impl Default for Hashing {
+    fn default() -> Self {
+        let state = RandomState::default();
+        // An odd factor loses nothing.
+        let seeds = [1_u64, 2, 3].map(|number| state.hash_one(number) | 1);
+        Self { state, seeds }
+    }
 }
 
 /// The part of an identity that comes before the scope.
-pub(super) struct Identity(TextHasher<FoldHasher<'static>>);
+pub(super) struct Identity(TextHasher);
 
 impl Hashing {
     /// The part of an access token's identity that all its scopes share.
@@ -198,15 +208,15 @@ impl Hashing {
         Hash::of(self.state.hash_one(key))
     }
 
-    fn hasher(&self) -> TextHasher<FoldHasher<'static>> {
-        TextHasher::new(self.state.build_hasher())
+    fn hasher(&self) -> TextHasher {
+        TextHasher::new(self.seeds)
     }
 }
 
 impl Identity {
     /// The hash of this identity and one scope.
     pub(super) fn with_scope(&self, scope: &str) -> Hash {
-        let mut hasher = self.0.clone();
+        let mut hasher = self.0;
         hasher.ignoring_case(scope);
         Hash::of(hasher.finish())
     }
