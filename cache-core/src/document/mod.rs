@@ -76,7 +76,7 @@ struct Member {
 }
 
 impl UnifiedDocument {
-    /// Takes a document apart; its entries share the memory of `bytes`. Empty input gives an empty document. `Corrupt`:
+    /// Takes a document apart; it shares the memory of `bytes`. Empty input gives an empty document. `Corrupt`:
     /// damaged beyond what the type accepts, not a JSON object, or beyond a limit: 4 GiB of document, 16 MiB of one
     /// entity, 2^24 entries, 128 levels. [`salvage`](Self::salvage) may still get entries out of it.
     pub fn parse(bytes: &Blob) -> Result<Self> {
@@ -124,24 +124,24 @@ impl UnifiedDocument {
         }
     }
 
-    /// Every entry, section by section in the document's order. Unknown sections are one entry each, with an empty key.
+    /// Every entry, section by section in the document's order, each in memory of its own. Unknown sections are one entry each, with an empty key.
     pub fn into_entries(self) -> impl Iterator<Item = Entry> {
         self.sections.into_iter().flat_map(|Section { name, content }| {
             let (members, whole) = match content {
                 Content::Entries(members) => (members.list, None),
-                Content::Whole(json) => (Vec::new(), Some(entry_of(EntryId::new(Arc::clone(&name), ""), json))),
+                Content::Whole(json) => (Vec::new(), Some(owned_entry(EntryId::new(Arc::clone(&name), ""), &json))),
             };
             members
                 .into_iter()
                 .flatten()
-                .map(move |member| entry_of(EntryId::new(Arc::clone(&name), member.key), member.json))
+                .map(move |member| owned_entry(EntryId::new(Arc::clone(&name), member.key), &member.json))
                 .chain(whole)
         })
     }
 
     /// The entry with this id.
     pub fn entry(&self, id: &EntryId) -> Option<Entry> {
-        self.json(id).map(|json| entry_of(id.clone(), json.clone()))
+        self.json(id).map(|json| owned_entry(id.clone(), json))
     }
 
     /// Whether a put or removal has changed anything since the document was taken apart.
@@ -461,6 +461,11 @@ impl Members {
         }
         out.push(b"}");
     }
+}
+
+/// An entry whose secrets are wiped with it, not with the document.
+fn owned_entry(id: EntryId, json: &Blob) -> Entry {
+    entry_of(id, Blob::copy_of(json.expose()))
 }
 
 pub(crate) fn entry_of(id: EntryId, json: Blob) -> Entry {

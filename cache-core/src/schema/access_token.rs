@@ -274,8 +274,9 @@ varying! {
         8 "extended_expires_on" extended_expires_on;
         9 "refresh_on" refresh_on;
         10 "user_assertion_hash" assertion_hash;
+        11 "client_info" client_info;
     }
-    in keys: [1, 2, 3, 4, 5]
+    in keys: [1, 2, 3, 4, 5], fixed: ["credential_type", "token_type"]
 }
 
 const PLAIN: &str = "AccessToken";

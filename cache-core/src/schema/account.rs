@@ -209,5 +209,5 @@ varying! {
         8 "alternative_account_id" alternative_account_id;
         9 "client_info" client_info;
     }
-    in keys: [0, 1, 2]
+    in keys: [0, 1, 2], fixed: ["authority_type", "account_source"]
 }

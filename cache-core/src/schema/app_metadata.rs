@@ -85,5 +85,5 @@ varying! {
         0 "client_id" client_id;
         1 "environment" environment;
     }
-    in keys: [1, 0]
+    in keys: [1, 0], fixed: ["family_id"]
 }

@@ -134,6 +134,7 @@ varying! {
         2 "environment" environment;
         3 "client_id" client_id;
         4 "realm" realm;
+        5 "client_info" client_info;
     }
-    in keys: [1, 2, 3, 4]
+    in keys: [1, 2, 3, 4], fixed: ["credential_type"]
 }

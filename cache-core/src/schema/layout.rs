@@ -17,10 +17,12 @@ use crate::time::{UnixMillis, UnixSeconds};
 
 /// An entity type, as far as layouts are concerned.
 pub(crate) trait Varying: Entity {
-    /// The JSON names of the fields that differ between entities of one writer. All others are part of the layout.
+    /// The JSON names of the fields that differ between entities of one writer.
     const NAMES: &'static [&'static str];
     /// Those of them that stand in key texts, lower-cased, in this order.
     const IN_KEYS: &'static [usize];
+    /// The JSON names of fields that may be part of a layout: they have few values, none of them secret.
+    const FIXED: &'static [&'static str];
 
     /// The field with this number.
     fn field(&self, number: usize) -> Field<'_>;
@@ -47,12 +49,14 @@ pub(crate) enum FieldMut<'a> {
     Millis(&'a mut Option<UnixMillis>),
 }
 
-/// Implements [`Varying`]: `number "json_name" field;` for each field, then the numbers that stand in keys.
+/// Implements [`Varying`]: `number "json_name" field;` for each field, then the numbers that stand in keys, and the names of
+/// fixed fields.
 macro_rules! varying {
-    ($entity:ident { $($number:literal $name:literal $field:ident;)+ } in keys: $keys:expr) => {
+    ($entity:ident { $($number:literal $name:literal $field:ident;)+ } in keys: $keys:expr, fixed: $fixed:expr) => {
         impl $crate::schema::layout::Varying for $entity {
             const NAMES: &'static [&'static str] = &[$($name),+];
             const IN_KEYS: &'static [usize] = &$keys;
+            const FIXED: &'static [&'static str] = &$fixed;
 
             fn field(&self, number: usize) -> $crate::schema::layout::Field<'_> {
                 match number {
@@ -72,8 +76,7 @@ macro_rules! varying {
 }
 pub(crate) use varying;
 
-/// A layout that entities were read by.
-#[derive(Debug)]
+/// A layout that entities were read by. It holds no secret, and no more than the names and few values of the schema.
 pub(crate) struct Layout<E> {
     json: Pattern,
     key: Pattern,
@@ -84,13 +87,12 @@ pub(crate) struct Layout<E> {
 }
 
 /// Text with gaps.
-#[derive(Debug)]
 struct Pattern {
     text: Box<[u8]>,
     gaps: Box<[Gap]>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 struct Gap {
     /// Where in the text the gap is.
     at: usize,
@@ -107,7 +109,7 @@ impl<E: Varying> Layout<E> {
         let (template, json_pattern) = Self::learn_json(json, entity)?;
         let layout =
             Self { json: json_pattern, key: Self::learn_key(key, entity), template, extended: says_extended(key) };
-        // Nothing else is taken on trust: read by its own layout, the entity is the same.
+        // Nothing is taken on trust: read by its own layout, the entity is the same.
         let read = layout.read(key, json.expose(), None, &mut Texts::default());
         read.is_some_and(|(same, length)| same == *entity && length == json.len()).then_some(layout)
     }
@@ -121,25 +123,16 @@ impl<E: Varying> Layout<E> {
         let mut rest = json.strip_prefix(pieces.first())?;
         let mut entity = self.template.clone();
         for (number, literal) in pieces {
-            let same = before.and_then(|before| before.field(number).text()).filter(|same| is_quoted(rest, same));
-            let length = match (entity.field_mut(number), same) {
-                (FieldMut::Text(place), Some(same)) => {
-                    *place = Arc::clone(same);
-                    same.len()
+            let length = match (entity.field_mut(number), before.map(|before| before.field(number))) {
+                (FieldMut::Text(place), before) => {
+                    let length = plain_length(rest)?;
+                    *place = shared(&rest[..length], before, texts)?;
+                    length
                 }
-                (FieldMut::Optional(place), Some(same)) => {
-                    *place = Some(Arc::clone(same));
-                    same.len()
-                }
-                (FieldMut::Text(place), None) => {
-                    let text = plain_text(rest)?;
-                    *place = texts.share(text);
-                    text.len()
-                }
-                (FieldMut::Optional(place), None) => {
-                    let text = plain_text(rest)?;
-                    *place = (!text.is_empty()).then(|| texts.share(text));
-                    text.len()
+                (FieldMut::Optional(place), before) => {
+                    let length = plain_length(rest)?;
+                    *place = if length > 0 { Some(shared(&rest[..length], before, texts)?) } else { None };
+                    length
                 }
                 (FieldMut::Secret(place), _) => {
                     let length = plain_length(rest).filter(|length| *length > 0)?;
@@ -248,9 +241,20 @@ impl<E: Varying> Layout<E> {
         let mut text = Vec::new();
         let mut gaps: Vec<Gap> = Vec::new();
         let mut taken = 0;
+        let mut names = Vec::with_capacity(members.len());
         for (name, value) in members {
-            let Some(field) = E::NAMES.iter().position(|varying| *varying == name) else { continue };
             let value = value.get();
+            // Of a repeated name the last one counts, wherever the first one stands.
+            if names.contains(&name) {
+                return None;
+            }
+            names.push(name.clone());
+            let Some(field) = E::NAMES.iter().position(|varying| *varying == name) else {
+                if E::FIXED.contains(&&*name) && value.len() <= LONGEST_FIXED {
+                    continue;
+                }
+                return None;
+            };
             if value == "null" {
                 continue;
             }
@@ -262,9 +266,6 @@ impl<E: Varying> Layout<E> {
                 _ if !value.starts_with('"') => return None,
                 _ => plain_length(&bytes[start..])?,
             };
-            if gaps.iter().any(|gap| gap.field == field) {
-                return None;
-            }
             clear(&mut template, field);
             text.extend_from_slice(&bytes[taken..start]);
             gaps.push(Gap { at: text.len(), field });
@@ -322,13 +323,12 @@ impl<'p> Iterator for Pieces<'p> {
     }
 }
 
-/// Whether `rest` begins with this text and a closing quote.
-fn is_quoted(rest: &[u8], text: &str) -> bool {
-    rest.get(text.len()) == Some(&b'"') && rest.starts_with(text.as_bytes())
-}
-
-fn plain_text(rest: &[u8]) -> Option<&str> {
-    std::str::from_utf8(&rest[..plain_length(rest)?]).ok()
+/// The text in memory that it shares with the entity before, or with every equal text. `None` if it is not UTF-8.
+fn shared(text: &[u8], before: Option<Field<'_>>, texts: &mut Texts) -> Option<Arc<str>> {
+    match before.and_then(Field::text) {
+        Some(same) if same.as_bytes() == text => Some(Arc::clone(same)),
+        _ => Some(texts.share(std::str::from_utf8(text).ok()?)),
+    }
 }
 
 /// Leaves a field as it is in an entity without it.
@@ -342,6 +342,9 @@ fn clear<E: Varying>(entity: &mut E, number: usize) {
         FieldMut::Millis(place) => *place = None,
     }
 }
+
+/// The length of a fixed value, quotes included, as JSON; those that libraries write are shorter.
+const LONGEST_FIXED: usize = 64;
 
 /// Seconds of the year 9999 have twelve digits; more of them are times that libraries read in different ways.
 const MOST_DIGITS: usize = 12;

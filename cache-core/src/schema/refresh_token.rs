@@ -146,6 +146,7 @@ varying! {
         4 "target" target;
         5 "last_modification_time" last_modification_time;
         6 "user_assertion_hash" assertion_hash;
+        7 "client_info" client_info;
     }
-    in keys: [1, 2, 3, 4]
+    in keys: [1, 2, 3, 4], fixed: ["credential_type", "family_id"]
 }

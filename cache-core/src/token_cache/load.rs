@@ -35,15 +35,15 @@ impl TokenCache {
         let mut cache = Self::with_environments(environments);
         let mut texts = Texts::default();
         for Stored { entry, version } in snapshot.iter().flat_map(|snapshot| &snapshot.entries) {
-            cache.load(entry.clone(), Some(version.clone()), &mut texts);
+            cache.load(entry.clone(), Some(version), &mut texts);
         }
         cache.journal = Some(Journal::default());
         cache
     }
 
     /// Puts an entry that the store held in this version; `None`: that it did not hold.
-    pub(super) fn load(&mut self, entry: Entry, version: Option<Version>, texts: &mut Texts) {
-        if !self.load_entity(entry.id.section(), entry.id.key(), entry.json.expose(), version.as_ref(), texts) {
+    pub(super) fn load(&mut self, entry: Entry, version: Option<&Version>, texts: &mut Texts) {
+        if !self.load_entity(entry.id.section(), entry.id.key(), entry.json.expose(), version, texts) {
             self.load_foreign(entry, version);
         }
     }
@@ -84,7 +84,9 @@ impl TokenCache {
         while let Next::Member(key) = at.member(first)? {
             first = false;
             let (table, hashing) = self.section_mut(name)?;
-            if let Some(length) = table.read_laid(hashing, texts, key, at.entity_and_more()?) {
+            let rest = at.entity_and_more()?;
+            let laid = if key.is_empty() { None } else { table.read_laid(hashing, texts, key, rest) };
+            if let Some(length) = laid {
                 at.skip(length);
             } else {
                 let entity = at.entity()?;
@@ -104,11 +106,12 @@ impl TokenCache {
         Some(())
     }
 
-    fn load_foreign(&mut self, entry: Entry, version: Option<Version>) {
+    fn load_foreign(&mut self, entry: Entry, version: Option<&Version>) {
         // Not a part of a larger document, which it would keep in memory.
         let entry = Entry { json: Blob::copy_of(entry.json.expose()), ..entry };
-        let version = match version {
-            Some(version) if version.content().is_none() => version,
+        let version = match version.map(|version| (version, version.content())) {
+            Some((version, None)) => version.clone(),
+            Some((_, Some(held))) if held != &entry.json => Version::of_content(&Blob::copy_of(held.expose())),
             _ => Version::of_content(&entry.json),
         };
         if let Some((table, hashing)) = self.section_mut(entry.id.section()) {
@@ -117,3 +120,6 @@ impl TokenCache {
         self.foreign.insert(entry.id.clone(), Stored { entry, version });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -366,6 +366,12 @@ impl<E: Hashed> Row<E> {
         self.version().map_or(Presence::New, Presence::Held)
     }
 
+    /// Whether the row keeps no text of its own.
+    #[cfg(test)]
+    pub(crate) fn is_laid(&self) -> bool {
+        matches!(self.spelling, Spelling::Laid(_))
+    }
+
     /// Whether the store held something under this key.
     pub(crate) fn is_held(&self) -> bool {
         !matches!(self.held, Held::Nothing)

@@ -80,7 +80,7 @@ impl TokenCache {
     pub fn insert_entry(&mut self, entry: Entry) {
         let version = self.remove_entry(&entry.id).version();
         self.note_put(entry.clone(), version.clone(), None);
-        self.load(entry, version, &mut Texts::default());
+        self.load(entry, version.as_ref(), &mut Texts::default());
     }
 
     /// Removes the account from its cloud, whatever client and host alias its entries are of: access tokens, refresh
@@ -189,7 +189,7 @@ impl TokenCache {
             if let Some(journal) = &mut self.journal {
                 journal.amend(entry.clone());
             }
-            self.load(entry, version, &mut Texts::default());
+            self.load(entry, version.as_ref(), &mut Texts::default());
         }
     }
 
@@ -352,7 +352,7 @@ impl<E: Kept> Insertable for E {
         };
         let entry = Row::written(key, self, None).entry();
         cache.note_put(entry.clone(), version.clone(), guard);
-        cache.load(entry, version, &mut Texts::default());
+        cache.load(entry, version.as_ref(), &mut Texts::default());
         Ok(())
     }
 }
