@@ -61,7 +61,7 @@ fn two_threads(table: &mut Table, tokens: usize, size: &str) {
             table.rates(&figure, measured, samples, (1e-6, "M/s"), target);
         };
         row("whole call", measured, [&whole_2, &whole_1], Target::AtLeast(1.7));
-        let measured = "the two rows above for the limit of lookups: what sharing costs where nothing but the handle's count \
+        let measured = "the row above it for the limit of lookups: what sharing costs where nothing but the handle's count \
                         is shared";
         row("bare map", measured, [&bare_2, &bare_1], Target::None);
     }

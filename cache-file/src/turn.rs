@@ -120,7 +120,9 @@ mod tests {
     fn keys() -> [Key; 2] {
         let folder = tempfile::tempdir().expect("temporary folder");
         let dir = crate::platform::Dir::open(folder.path()).expect("opens").expect("is there");
-        ["a", "b"].map(|name| (dir.id(), name.into()))
+        // The folder is gone with this call, and one of another test may get its id: the names tell them apart.
+        let own = folder.path().file_name().expect("a name");
+        ["a", "b"].map(|name| (dir.id(), [own, name.as_ref()].join(std::ffi::OsStr::new("-"))))
     }
 
     fn soon() -> Instant {

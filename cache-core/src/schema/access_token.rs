@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::extended::ExtendedKey;
 use super::fields::{AdditionalFields, Components, Unfit, Writer, read};
-use super::layout::{says_extended, varying};
+use super::layout::says_extended;
+use super::varying::varying;
 use super::{Entity, key_suffix, section, written_hash};
 use crate::secret::{Blob, Secret};
 use crate::text::eq_ignore_case;

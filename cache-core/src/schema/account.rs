@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::access_token::capitals;
 use super::fields::{AdditionalFields, Components, Writer, read};
-use super::layout::varying;
+use super::varying::varying;
 use super::{Entity, key_suffix, section};
 use crate::secret::Blob;
 use crate::time::UnixMillis;

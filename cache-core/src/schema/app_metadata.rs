@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::fields::{AdditionalFields, Writer, read};
-use super::layout::varying;
+use super::varying::varying;
 use super::{Entity, section};
 use crate::secret::Blob;
 use crate::time::UnixMillis;

@@ -8,7 +8,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::access_token::capitals;
 use super::fields::{AdditionalFields, Unfit, Writer, read};
-use super::layout::varying;
+use super::varying::varying;
 use super::{Entity, key_suffix, section};
 use crate::secret::{Blob, Secret};
 use crate::time::UnixMillis;

@@ -16,6 +16,7 @@ pub(crate) mod layout;
 mod refresh_token;
 pub mod section;
 pub(crate) mod texts;
+pub(crate) mod varying;
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::access_token::capitals;
 use super::extended::ExtendedKey;
 use super::fields::{AdditionalFields, Components, Unfit, Writer, read};
-use super::layout::varying;
+use super::varying::varying;
 use super::{Entity, key_suffix, section, written_hash};
 use crate::secret::{Blob, Secret};
 use crate::time::UnixMillis;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::schema::layout::{Layout, Varying};
+use crate::schema::layout::Layout;
 use crate::schema::texts::Texts;
+use crate::schema::varying::Varying;
 use crate::secret::Blob;
 
 /// A few layouts, those in use before the others: a section has entries of one writer, or of few.

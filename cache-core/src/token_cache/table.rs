@@ -6,8 +6,9 @@ use super::index::{Hash, Hashing, Index, Keys, MOST_ROWS};
 use super::layouts::Layouts;
 use crate::document::push_text;
 use crate::entry::{AccountRef, Entry, EntryId, Version};
-use crate::schema::layout::{Layout, Varying};
+use crate::schema::layout::Layout;
 use crate::schema::texts::Texts;
+use crate::schema::varying::Varying;
 use crate::secret::{Blob, SecretBuffer};
 
 /// One entry: the entity, and how it stands in the document.
