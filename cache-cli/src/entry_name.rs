@@ -12,6 +12,8 @@ use crate::exit::Failure;
 const SHORT: usize = 8;
 /// The digits that must be typed at least.
 const TYPED: usize = 4;
+/// The digits of a whole hash.
+const WHOLE: usize = 64;
 
 /// The names of the entries of one cache.
 #[derive(Debug)]
@@ -23,7 +25,8 @@ pub(crate) struct EntryNames {
 }
 
 impl EntryNames {
-    /// The names of every entry of a cache. Short ids have eight digits, or as many more as tell them all apart.
+    /// The names of every entry of a cache. Short ids have eight digits, or as many more as tell them all apart, from the
+    /// full names too.
     pub(crate) fn of(cache: &TokenCache) -> Self {
         Self::of_ids(cache.entries().map(|entry| entry.id))
     }
@@ -35,11 +38,12 @@ impl EntryNames {
         hash
     }
 
-    /// The entry that a name means: its full name, its short id, or the beginning of one.
+    /// The entry that a name means: its whole hash; else its full name; else its short id, or the beginning of one.
     ///
     /// Exit 4: there is none. Exit 1: there are several, which are listed.
     pub(crate) fn find(&self, name: &str) -> Result<&EntryId, Failure> {
-        if let Some(id) = self.by_hash.values().find(|id| full(id) == name) {
+        let whole = self.by_hash.get(name);
+        if let Some(id) = whole.or_else(|| self.by_hash.values().find(|id| full(id) == name)) {
             return Ok(id);
         }
         let start = name.to_ascii_lowercase();
@@ -64,7 +68,12 @@ impl EntryNames {
         let by_hash: BTreeMap<String, EntryId> = ids.map(|id| (hash(&id), id)).collect();
         let neighbours = by_hash.keys().zip(by_hash.keys().skip(1));
         let shared = neighbours.map(|(a, b)| a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count()).max();
-        Self { by_hash, digits: SHORT.max(shared.unwrap_or(0) + 1) }
+        // An unknown section may be called whatever its writer likes.
+        let begins =
+            |name: &str| by_hash.range(name.to_owned()..).next().is_some_and(|(hash, _)| hash.starts_with(name));
+        let taken = by_hash.values().map(full).filter(|name| begins(name)).map(|name| name.len()).max();
+        let digits = shared.max(taken).unwrap_or(0) + 1;
+        Self { digits: digits.clamp(SHORT, WHOLE), by_hash }
     }
 }
 
@@ -75,7 +84,7 @@ pub(crate) fn full(id: &EntryId) -> String {
 
 fn hash(id: &EntryId) -> String {
     let digest = Sha256::new().chain_update(id.section()).chain_update([0]).chain_update(id.key()).finalize();
-    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
+    digest.iter().fold(String::with_capacity(WHOLE), |mut text, byte| {
         // Writing into a String cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
@@ -101,6 +110,20 @@ mod tests {
                 assert_eq!(names.find(&name).expect("found"), &id, "{name}");
             }
             assert!(names.find(&short[..TYPED - 1]).is_err());
+        }
+    }
+
+    #[test]
+    fn no_section_is_called_like_the_short_id_of_another_entry() {
+        let id = EntryId::new("AccessToken", "a");
+        for length in [SHORT, WHOLE] {
+            let section = hash(&id)[..length].to_owned();
+            let names = EntryNames::of_ids([id.clone(), EntryId::new(section.as_str(), "")].into_iter());
+            let short = names.short(&id);
+            assert_eq!(short.len(), WHOLE.min(length + 1));
+            assert_eq!(names.find(&short).expect("found"), &id);
+            let named = names.find(&section).expect("found");
+            assert_eq!(named.section() == section, length < WHOLE);
         }
     }
 
