@@ -59,6 +59,7 @@ impl Environments {
     }
 
     /// Whether both names mean the same cloud: the same host ignoring case and port, or two hosts of one group.
+    #[inline]
     pub fn same(&self, a: &str, b: &str) -> bool {
         // Callers nearly always spell a host as it was stored.
         a == b || self.are_aliases(host_of(a), host_of(b))
@@ -77,6 +78,7 @@ impl Environments {
         self.group(host).map_or_else(|| Arc::from([Box::from(host)]), Arc::from)
     }
 
+    #[inline(never)]
     fn are_aliases(&self, a: &str, b: &str) -> bool {
         eq_ignore_case(a, b) || self.group(a).is_some_and(|group| group.iter().any(|host| eq_ignore_case(host, b)))
     }

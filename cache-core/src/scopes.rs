@@ -23,11 +23,9 @@ impl<'a> Iterator for Split<'a> {
 
     fn next(&mut self) -> Option<&'a str> {
         while !self.rest.is_empty() {
-            let (scope, rest) = match memchr(b' ', self.rest.as_bytes()) {
-                Some(end) => (&self.rest[..end], &self.rest[end + 1..]),
-                None => (self.rest, ""),
-            };
-            self.rest = rest;
+            let end = memchr(b' ', self.rest.as_bytes()).unwrap_or(self.rest.len());
+            let (scope, rest) = self.rest.split_at(end);
+            self.rest = rest.strip_prefix(' ').unwrap_or_default();
             let scope = scope.trim_ascii();
             if !scope.is_empty() {
                 return Some(scope);
@@ -49,6 +47,12 @@ where
 {
     let only_oidc = requested.clone().all(is_oidc);
     requested.filter(move |scope| only_oidc || !is_oidc(scope))
+}
+
+/// The first scope that names a resource, else the first one; `None`: there is no scope at all.
+pub(crate) fn most_telling<'a>(mut scopes: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let first = scopes.next()?;
+    if is_oidc(first) { scopes.find(|scope| !is_oidc(scope)).or(Some(first)) } else { Some(first) }
 }
 
 /// Whether `target` holds `scope`, ignoring case.

@@ -12,7 +12,7 @@ use zeroize::{Zeroize, Zeroizing};
 /// the length only.
 #[derive(Clone)]
 pub struct Blob {
-    bytes: Arc<Zeroizing<Vec<u8>>>,
+    bytes: Arc<Wiped>,
     start: usize,
     end: usize,
 }
@@ -21,7 +21,7 @@ impl Blob {
     /// Takes the bytes over without copying them.
     pub fn new(bytes: Vec<u8>) -> Self {
         let end = bytes.len();
-        Self { bytes: Arc::new(Zeroizing::new(bytes)), start: 0, end }
+        Self { bytes: Arc::new(Wiped(bytes)), start: 0, end }
     }
 
     /// A copy of `bytes` in memory of its own.
@@ -31,7 +31,7 @@ impl Blob {
 
     /// The bytes themselves.
     pub fn expose(&self) -> &[u8] {
-        &self.bytes[self.start..self.end]
+        &self.bytes.0[self.start..self.end]
     }
 
     /// Length in bytes.
@@ -62,9 +62,8 @@ impl From<Vec<u8>> for Blob {
 }
 
 impl From<Zeroizing<Vec<u8>>> for Blob {
-    fn from(bytes: Zeroizing<Vec<u8>>) -> Self {
-        let end = bytes.len();
-        Self { bytes: Arc::new(bytes), start: 0, end }
+    fn from(mut bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self::new(std::mem::take(&mut *bytes))
     }
 }
 
@@ -151,36 +150,36 @@ impl fmt::Debug for Secret {
 
 /// A growing buffer for secret bytes: when it must grow it allocates anew, copies, and wipes the old memory.
 #[derive(Default)]
-pub struct SecretBuffer(Zeroizing<Vec<u8>>);
+pub struct SecretBuffer(Wiped);
 
 impl SecretBuffer {
     /// An empty buffer with room for `capacity` bytes.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self(Zeroizing::new(Vec::with_capacity(capacity)))
+        Self(Wiped(Vec::with_capacity(capacity)))
     }
 
     /// Appends `bytes`.
     pub fn push(&mut self, bytes: &[u8]) {
-        if bytes.len() > self.0.capacity() - self.0.len() {
-            self.grow(bytes.len().max(self.0.capacity()));
+        let Self(Wiped(written)) = self;
+        if bytes.len() > written.capacity() - written.len() {
+            self.grow(bytes.len().max(self.0.0.capacity()));
         }
-        self.0.extend_from_slice(bytes);
+        self.0.0.extend_from_slice(bytes);
     }
 
     /// Makes room for `more` bytes, so that appending them does not move what is there.
     pub fn reserve(&mut self, more: usize) {
-        if more > self.0.capacity() - self.0.len() {
+        let Self(Wiped(written)) = self;
+        if more > written.capacity() - written.len() {
             self.grow(more);
         }
     }
 
     /// Wipes what was written and starts anew in the same memory.
     pub fn clear(&mut self) {
-        let mut bytes = std::mem::take(&mut *self.0);
-        // Wipes the length that is in use, and then the memory is empty and still there.
-        bytes.as_mut_slice().zeroize();
-        bytes.clear();
-        self.0 = Zeroizing::new(bytes);
+        let Self(Wiped(written)) = self;
+        written.as_mut_slice().zeroize();
+        written.clear();
     }
 
     /// Appends `text` with its ASCII letters in lower case.
@@ -195,30 +194,30 @@ impl SecretBuffer {
 
     #[cold]
     fn grow(&mut self, more: usize) {
-        let mut larger = Vec::with_capacity((self.0.len() + more).max(64));
-        larger.extend_from_slice(&self.0);
-        self.0.zeroize();
-        self.0 = Zeroizing::new(larger);
+        let Self(Wiped(written)) = self;
+        let mut larger = Vec::with_capacity((written.len() + more).max(64));
+        larger.extend_from_slice(written);
+        self.0 = Wiped(larger);
     }
 
     /// What was written so far.
     pub fn expose(&self) -> &[u8] {
-        &self.0
+        &self.0.0
     }
 
     /// Length in bytes.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.0.0.len()
     }
 
     /// Whether nothing was written yet.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.0.is_empty()
     }
 
     /// Hands the bytes over without copying them.
-    pub fn into_blob(self) -> Blob {
-        Blob::from(self.0)
+    pub fn into_blob(mut self) -> Blob {
+        Blob::new(std::mem::take(&mut self.0.0))
     }
 }
 
@@ -236,6 +235,18 @@ impl std::io::Write for SecretBuffer {
 impl fmt::Debug for SecretBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SecretBuffer({} bytes)", self.len())
+    }
+}
+
+/// Bytes that are wiped when they are dropped. As a slice, which takes a fraction of the time that a vector takes to wipe
+/// itself, element by element.
+#[derive(Default)]
+struct Wiped(Vec<u8>);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        self.0.as_mut_slice().zeroize();
+        self.0.spare_capacity_mut().zeroize();
     }
 }
 

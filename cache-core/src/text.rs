@@ -1,11 +1,13 @@
 //! Comparison and hashing of ids "ignoring case", without allocating.
 
 /// Whether both texts are the same once lower-cased by Unicode's rules, as the MSAL libraries lower-case key text.
+#[inline]
 pub(crate) fn eq_ignore_case(a: &str, b: &str) -> bool {
     // Callers nearly always spell an id as it was stored.
     a == b || eq_other_spelling(a, b)
 }
 
+#[inline(never)]
 fn eq_other_spelling(a: &str, b: &str) -> bool {
     a.eq_ignore_ascii_case(b)
         || !(a.is_ascii() && b.is_ascii())
@@ -76,55 +78,68 @@ impl TextHasher {
         fold(fold(one, self.seed ^ self.lengths), other ^ self.lengths.rotate_left(32))
     }
 
-    /// Feeds blocks, the last one filled up with zeros, with the bits `set` set; answers which bits there were.
+    /// Feeds blocks with the bits `set` set; answers which bits there were.
     #[inline]
     fn blocks(&mut self, bytes: &[u8], set: u128) -> u128 {
-        let ([one, other], seed) = (&mut self.lanes, self.seed);
-        let take = |lane: &mut u64, block: u128| *lane = fold(*lane ^ block as u64, seed ^ (block >> 64) as u64);
+        let (pairs, rest) = bytes.as_chunks();
+        let seen = pairs.iter().fold(0, |seen, pair| seen | self.pair(pair, set));
+        seen | self.rest(bytes, rest.len(), set)
+    }
+
+    #[inline]
+    fn pair(&mut self, pair: &[u8; 2 * BLOCK], set: u128) -> u128 {
+        let [first, second] =
+            [0, BLOCK].map(|at| pair[at..].first_chunk().map_or(0, |block| u128::from_le_bytes(*block)));
+        self.take(0, first | set);
+        self.take(1, second | set);
+        first | second
+    }
+
+    /// Feeds the last `rest` bytes, fewer than a pair of blocks.
+    #[inline]
+    fn rest(&mut self, bytes: &[u8], rest: usize, set: u128) -> u128 {
+        if rest == 0 {
+            return 0;
+        }
         let mut seen = 0;
-        let (pairs, rest) = bytes.as_chunks::<{ 2 * BLOCK }>();
-        for pair in pairs {
-            let (first, second) = (block(pair, 0), block(pair, BLOCK));
-            seen |= first | second;
-            take(one, first | set);
-            take(other, second | set);
+        if rest > BLOCK {
+            seen = bytes[bytes.len() - rest..].first_chunk().map_or(0, |block| u128::from_le_bytes(*block));
+            self.take(0, seen | set);
         }
-        let (whole, rest) = rest.as_chunks::<BLOCK>();
-        if let [whole] = whole {
-            let whole = u128::from_le_bytes(*whole);
-            seen |= whole;
-            take(one, whole | set);
-        }
-        if !rest.is_empty() {
-            let last = match bytes.last_chunk::<BLOCK>() {
-                // The end of the text, less what the block before had of it.
-                Some(last) => u128::from_le_bytes(*last) >> (8 * (BLOCK - rest.len())),
-                None => rest.iter().rev().fold(0, |block, byte| block << 8 | u128::from(*byte)),
-            };
-            seen |= last;
-            take(other, last | set);
-        }
-        seen
+        // The last block takes some bytes again, rather than being filled up.
+        let last = match bytes.last_chunk() {
+            Some(last) => u128::from_le_bytes(*last),
+            None => short(bytes),
+        };
+        self.take(1, last | set);
+        seen | last
+    }
+
+    fn take(&mut self, lane: usize, block: u128) {
+        self.lanes[lane] = fold(self.lanes[lane] ^ block as u64, self.seed ^ (block >> 64) as u64);
     }
 
     /// The same for text that is not ASCII, whose lower case may be of another length.
     #[cold]
     fn lower_case(&mut self, text: &str) {
-        let mut pair = [0; 2 * BLOCK];
-        let (mut filled, mut total) = (0, 0);
+        // The block before, and a pair.
+        let mut window = [0; 3 * BLOCK];
+        let (mut filled, mut total) = (BLOCK, 0);
         let mut utf8 = [0; 4];
         for lower in text.chars().flat_map(char::to_lowercase) {
             for byte in lower.encode_utf8(&mut utf8).bytes() {
-                pair[filled] = byte;
+                window[filled] = byte;
                 filled += 1;
                 total += 1;
-                if filled == pair.len() {
-                    self.blocks(&pair, CASE);
-                    filled = 0;
+                if filled == window.len() {
+                    self.blocks(&window[BLOCK..], CASE);
+                    window.copy_within(2 * BLOCK.., 0);
+                    filled = BLOCK;
                 }
             }
         }
-        self.blocks(&pair[..filled], CASE);
+        let rest = filled - BLOCK;
+        self.rest(&window[filled - total.min(filled)..filled], rest, CASE);
         self.length(total);
     }
 
@@ -139,8 +154,13 @@ fn fold(a: u64, b: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-fn block(pair: &[u8; 2 * BLOCK], at: usize) -> u128 {
-    pair[at..].first_chunk().map_or(0, |block| u128::from_le_bytes(*block))
+/// Text that is shorter than a block, as a number.
+fn short(bytes: &[u8]) -> u128 {
+    let number = match (bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(first), Some(last)) => [u64::from_le_bytes(*first), u64::from_le_bytes(*last)],
+        _ => [bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)), 0],
+    };
+    u128::from(number[0]) | u128::from(number[1]) << 64
 }
 
 #[cfg(test)]

@@ -510,9 +510,18 @@ fn without_bom(bytes: &Blob) -> Blob {
     if bytes.expose().starts_with(b"\xEF\xBB\xBF") { bytes.slice(3..bytes.len()) } else { bytes.clone() }
 }
 
+/// Writes a text as a JSON string.
 pub(crate) fn push_text(out: &mut SecretBuffer, text: &str) {
-    // Writing a string into memory cannot fail.
-    let _ = serde_json::to_writer(out, text);
+    // Nearly no key has any. Counted to the end, since the compiler then looks at many bytes at a time.
+    let escapes = text.bytes().filter(|byte| *byte < b' ' || matches!(byte, b'"' | b'\\')).count();
+    if escapes == 0 {
+        out.push(b"\"");
+        out.push(text.as_bytes());
+        out.push(b"\"");
+    } else {
+        // Writing a string into memory cannot fail.
+        let _ = serde_json::to_writer(out, text);
+    }
 }
 
 impl fmt::Debug for UnifiedDocument {

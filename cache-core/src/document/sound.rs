@@ -77,6 +77,33 @@ impl<'a> Sound<'a> {
 
     /// Steps over the value that begins here, and answers where it is.
     pub(crate) fn value(&mut self) -> Option<Range<usize>> {
+        let start = self.at;
+        // Nearly every entity is one of these.
+        if self.flat_object().is_some() {
+            return Some(start..self.at);
+        }
+        self.at = start;
+        self.any_value()
+    }
+
+    /// Steps over an object of nothing but plain texts, numbers and the like, without looking at anything twice.
+    fn flat_object(&mut self) -> Option<()> {
+        self.step(b'{')?;
+        let mut first = true;
+        while let Next::Member(_) = self.member(first)? {
+            first = false;
+            match self.bytes.get(self.at)? {
+                b'"' => self.at += plain_length(&self.bytes[self.at + 1..])? + 2,
+                b'{' | b'[' => return None,
+                _ => {
+                    self.any_value()?;
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn any_value(&mut self) -> Option<Range<usize>> {
         let range = self.at..value_end(self.bytes, self.at).ok()?;
         serde_json::from_slice::<serde::de::IgnoredAny>(&self.bytes[range.clone()]).ok()?;
         self.at = range.end;

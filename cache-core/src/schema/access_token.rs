@@ -16,6 +16,8 @@ use crate::time::{UnixMillis, UnixSeconds};
 /// Make one with the fields that are known and `..AccessToken::default()` for the others; later versions may add
 /// fields. Times are seconds since 1970. Required for [`TokenCache::insert`](crate::TokenCache::insert):
 /// `environment`, `client_id`, `secret`, `target`, `expires_on`.
+// In this order in memory: what a lookup compares stands in two cache lines together with the counts of the handle.
+#[repr(C)]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccessToken {
     /// The account's id over all tenants; `None` for an application's own token.
@@ -28,12 +30,12 @@ pub struct AccessToken {
     pub realm: Arc<str>,
     /// The scopes, separated by spaces, in the server's order and letter case.
     pub target: Arc<str>,
-    /// The token.
-    pub secret: Secret,
     /// When the token was received.
     pub cached_at: Option<UnixSeconds>,
     /// When the token expires; `None`: not known, so taken for expired.
     pub expires_on: Option<UnixSeconds>,
+    /// The token.
+    pub secret: Secret,
     /// Until when the token serves during an outage of the identity provider.
     pub extended_expires_on: Option<UnixSeconds>,
     /// When to refresh ahead of expiry.

@@ -166,6 +166,7 @@ impl Hashing {
     /// The part of an access token's identity that all its scopes share.
     ///
     /// Tokens of an assertion leave the realm out: they are few, and are asked for without one too.
+    #[inline]
     pub(super) fn token(&self, owner: Owner<'_>, client_id: &str, realm: &str, bound: Bound<'_>) -> Identity {
         let mut hasher = self.hasher();
         match owner {
@@ -215,6 +216,7 @@ impl Hashing {
 
 impl Identity {
     /// The hash of this identity and one scope.
+    #[inline]
     pub(super) fn with_scope(&self, scope: &str) -> Hash {
         let mut hasher = self.0;
         hasher.ignoring_case(scope);

@@ -154,8 +154,10 @@ impl<'a> Scopes<'a> {
 
     /// One of those that a lookup must find; `None`: there is no scope at all.
     pub(crate) fn most_telling(self) -> Option<&'a str> {
-        let mut scopes = self.iter();
-        scopes.clone().find(|scope| !scopes::is_oidc(scope)).or_else(|| scopes.next())
+        match self.0 {
+            ScopesRepr::Text(text) => scopes::most_telling(scopes::split(text)),
+            ScopesRepr::List(list) => scopes::most_telling(list.iter().copied().flat_map(scopes::split)),
+        }
     }
 
     /// Whether a token with these scopes has all that a lookup must find.

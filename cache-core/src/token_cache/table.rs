@@ -56,6 +56,8 @@ pub(crate) struct Table<E> {
     index: Index,
     layouts: Layouts<E>,
     extended: usize,
+    /// See [`Section::length`].
+    length: usize,
 }
 
 /// What an entity is found by.
@@ -129,7 +131,7 @@ impl<E: Hashed> Section for Table<E> {
     }
 
     fn length(&self) -> usize {
-        self.iter().map(Row::length).sum()
+        self.length
     }
 
     fn read_laid(&mut self, hashing: &Hashing, texts: &mut Texts, key: &str, json: &[u8]) -> Option<usize> {
@@ -181,6 +183,7 @@ impl<E> Default for Table<E> {
             index: Index::default(),
             layouts: Layouts::default(),
             extended: 0,
+            length: 0,
         }
     }
 }
@@ -241,6 +244,7 @@ impl<E: Hashed> Table<E> {
         let row = self.rows[at as usize].take()?;
         row.entity.hashes(hashing, |hash| self.index.remove(hash, at));
         self.extended -= usize::from(row.entity.is_extended());
+        self.length -= row.length();
         self.free.push(at);
         Some(row)
     }
@@ -257,6 +261,7 @@ impl<E: Hashed> Table<E> {
         row.entity.hashes(hashing, |hash| self.index.insert(hash, at));
         self.by_key.insert(hashing.key(key), at);
         self.extended += usize::from(row.entity.is_extended());
+        self.length += row.length();
         self.rows[at as usize] = Some(row);
     }
 }
