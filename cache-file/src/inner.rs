@@ -8,6 +8,7 @@ use std::time::Duration;
 use cache_core::{Result, Version};
 
 use crate::folder::Folder;
+use crate::last::Last;
 use crate::layout::Place;
 use crate::protection::Protection;
 use crate::replace::LastSweep;
@@ -24,6 +25,7 @@ pub(crate) struct Inner {
     /// Whether the user has heard that the folder is group-writable.
     pub(crate) has_warned: AtomicBool,
     pub(crate) last_sweep: LastSweep,
+    pub(crate) last: Last,
 }
 
 /// Where the partitions are.
@@ -51,6 +53,7 @@ impl Inner {
             migrate_plaintext,
             has_warned: AtomicBool::new(false),
             last_sweep: LastSweep::default(),
+            last: Last::default(),
         }
     }
 

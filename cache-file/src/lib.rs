@@ -155,6 +155,7 @@ mod config;
 mod damage;
 mod folder;
 mod inner;
+mod last;
 mod layout;
 mod lease;
 mod lock;

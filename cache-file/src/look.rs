@@ -1,5 +1,6 @@
 //! Looking at files: which folders and files are used at all, what is in them, and what that is worth.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io::Read as _;
 use std::path::Path;
@@ -138,10 +139,10 @@ impl Inner {
     }
 
     /// The bytes as they are stored in the place that `context` says.
-    pub(crate) fn seal(&self, bytes: &Blob, context: &Context<'_>) -> Result<Blob> {
+    pub(crate) fn seal<'b>(&self, bytes: &'b Blob, context: &Context<'_>) -> Result<Cow<'b, [u8]>> {
         let sealed = match &self.protection {
-            Protection::Plaintext => bytes.clone(),
-            Protection::Protected(protector) => protector.protect(bytes.expose(), context)?.into(),
+            Protection::Plaintext => Cow::Borrowed(bytes.expose()),
+            Protection::Protected(protector) => Cow::Owned(protector.protect(bytes.expose(), context)?),
         };
         if sealed.len() as u64 > LARGEST {
             return Err(Error::new(ErrorKind::TooLarge, "a cache file may have 1 GiB; remove accounts from the cache"));

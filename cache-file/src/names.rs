@@ -79,7 +79,7 @@ impl Inner {
         let lock = Lock::take(dir, &folder.path, lock_file, deadline(self.lock_wait), notes)?;
         let present = dir.stat(NAMES_KEY.as_ref()).map_err(failed)?;
         if may_replace(present.as_ref()) {
-            let temporary = Temporary::write(dir, NAMES_KEY.as_ref(), sealed.expose()).map_err(failed)?;
+            let temporary = Temporary::write(dir, NAMES_KEY.as_ref(), &sealed).map_err(failed)?;
             // Whoever has lost the lock must not replace the key that another process has made and used meanwhile.
             if lock.is_held() && dir.stat(NAMES_KEY.as_ref()).map_err(failed)? == present {
                 temporary.put_in_place(NAMES_KEY.as_ref(), present.as_ref()).map_err(failed)?;

@@ -149,8 +149,9 @@ impl Inner {
         let Some(key_file) = &place.key_file else { return Ok(()) };
         let failed = |error| Error::io(format_args!("cannot write {}", place.dir.join(key_file).display()), error);
         if !is_right || dir.stat(key_file).map_err(failed)?.is_none() {
-            let bytes = self.seal(&partition.to_bytes().into(), &Context::name(NAME))?;
-            let placed = Temporary::write(dir, key_file, bytes.expose())
+            let key = partition.to_bytes().into();
+            let bytes = self.seal(&key, &Context::name(NAME))?;
+            let placed = Temporary::write(dir, key_file, &bytes)
                 .and_then(|temporary| temporary.put_in_place(key_file, None))
                 .map_err(failed)?;
             if placed.is_none() {

@@ -17,6 +17,9 @@ use crate::{NAME, lease};
 
 /// Token caches in files: one [shared](PartitionKey::Shared) cache in one file, or a file per partition in a folder.
 ///
+/// Between two writes of its own, the store keeps the document that it has written last in memory, if that is no larger
+/// than 8 MiB: as long as nobody else writes the file, the next change need not read and open it.
+///
 /// Cloning gives another handle of the same store. Use it through [`Documents`](cache_core::Documents), which
 /// [`FileStoreBuilder::open`](crate::FileStoreBuilder::open) gives.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use crate::damage;
 use crate::inner::{Home, Inner};
 use crate::layout::Place;
 use crate::lock::{Lock, deadline};
-use crate::look::{Keys, Sight, read_file, wait_before_next_look};
+use crate::look::{Found, Keys, Sight, read_file, wait_before_next_look};
 use crate::notes::{Note, Notes};
 use crate::platform::Dir;
 use crate::replace::Temporary;
@@ -123,20 +123,29 @@ impl Inner {
         let failed = |error| Error::io(format_args!("cannot move {} aside", place.path.display()), error);
         let aside = damage::set_aside(&dir, &place).map_err(failed)?;
         dir.remove(&place.file).and_then(|()| dir.sync()).map_err(failed)?;
+        self.last.forget();
         place.remember(|memory| memory.had_content = false);
         Ok(Some(place.dir.join(aside)))
     }
 
-    /// What the keys are needed for, done before the lock: reads and opens a protected file. If it is still the same
-    /// under the lock, it need not be read again.
+    /// What can be done before the lock: what is read and opened here need not be again if the file is still the same
+    /// under the lock. `None`: there is nothing to be had ahead.
     fn look_ahead(&self, dir: &Dir, place: &Place, partition: &PartitionKey, notes: &Notes) -> Result<Option<Sight>> {
-        if !self.protection.is_protected() {
-            return Ok(None);
+        let mut ahead = self.look_back(dir, place)?;
+        if ahead.is_none() && self.protection.is_protected() {
+            ahead = Some(self.look(dir, place, partition, Keys::Prepare, notes)?);
         }
-        let sight = self.look(dir, place, partition, Keys::Prepare, notes)?;
         self.prepare_to_seal()?;
-        let is_settled = sight.stat.is_none_or(|stat| stat.is_settled(sight.looked_at));
-        Ok((is_settled && !sight.needs_the_lock()).then_some(sight))
+        let is_settled = |sight: &Sight| sight.stat.is_none_or(|stat| stat.is_settled(sight.looked_at));
+        Ok(ahead.filter(|sight| is_settled(sight) && !sight.needs_the_lock()))
+    }
+
+    /// The document that this process has written last, if its file stands there unchanged.
+    fn look_back(&self, dir: &Dir, place: &Place) -> Result<Option<Sight>> {
+        let looked_at = FileTime::now();
+        let stat = stat(dir, place)?;
+        let document = stat.as_ref().and_then(|stat| self.last.document(place, stat));
+        Ok(document.map(|document| Sight { found: Found::Document(document), stat, looked_at }))
     }
 }
 
@@ -155,7 +164,7 @@ impl Section<'_> {
         let bytes = self.inner.seal(document, &Context::document(crate::NAME, self.partition))?;
         self.inner.keep_key(self.dir, self.place, self.partition, self.key_is_right)?;
         let failed = |error| Error::io(format_args!("cannot write {}", self.place.path.display()), error);
-        let temporary = Temporary::write(self.dir, &self.place.file, bytes.expose()).map_err(failed)?;
+        let temporary = Temporary::write(self.dir, &self.place.file, &bytes).map_err(failed)?;
         if !self.is_undisturbed()? {
             return Ok(Outcome::Disturbed);
         }
@@ -168,6 +177,7 @@ impl Section<'_> {
             memory.had_content = true;
             memory.sound = is_plaintext.then_some(stat);
         });
+        self.inner.last.keep(self.place, stat, document);
         Ok(Outcome::Done(Some(stat.version(FileTime::now()))))
     }
 
@@ -182,6 +192,7 @@ impl Section<'_> {
             self.dir.remove(key_file).map_err(failed)?;
         }
         self.dir.sync().map_err(failed)?;
+        self.inner.last.forget();
         self.place.remember(|memory| *memory = crate::layout::Memory::default());
         Ok(Outcome::Done(None))
     }
@@ -206,8 +217,10 @@ impl Section<'_> {
 
 /// Whether the cache file is the one that `seen` is the stat of.
 fn is_unchanged(dir: &Dir, place: &Place, seen: Option<&Stat>) -> Result<bool> {
-    let there = dir
-        .stat(&place.file)
-        .map_err(|error| Error::io(format_args!("cannot look at {}", place.path.display()), error))?;
-    Ok(there.as_ref() == seen)
+    Ok(stat(dir, place)?.as_ref() == seen)
+}
+
+fn stat(dir: &Dir, place: &Place) -> Result<Option<Stat>> {
+    let failed = |error| Error::io(format_args!("cannot look at {}", place.path.display()), error);
+    dir.stat(&place.file).map_err(failed)
 }

@@ -9,11 +9,14 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use cache_core::{CacheStore as _, DocumentStore as _, PartitionKey, Version};
+use cache_core::{Blob, CacheStore as _, Context, DocumentStore as _, PartitionKey, Protector, Result, Version};
 use cache_file::FileStore;
 
-use common::{Folder, SHARED, documents, protector, put};
+use common::{Folder, SHARED, documents, keys, protector, put, set_age};
 
 fn stamp(store: &FileStore, partition: &PartitionKey) -> Option<Version> {
     store.stamp_now(partition).expect("known without a future").expect("looked")
@@ -137,4 +140,75 @@ fn a_folder_of_partitions_tells_stamps_without_a_future_once_it_is_known() {
     assert_eq!(pollster::block_on(other.stamp(&user)).expect("looked"), committed.after);
     assert_eq!(stamp(&other, &user), committed.after);
     assert_eq!(stamp(&other, &PartitionKey::user("v")), None);
+}
+
+/// Counts how often a file is opened.
+#[derive(Debug)]
+struct Counting {
+    inner: Arc<dyn Protector>,
+    opened: AtomicUsize,
+}
+
+impl Protector for Counting {
+    fn prepare(&self, protected: Option<&[u8]>) -> Result<()> {
+        self.inner.prepare(protected)
+    }
+
+    fn protect(&self, plaintext: &[u8], context: &Context<'_>) -> Result<Vec<u8>> {
+        self.inner.protect(plaintext, context)
+    }
+
+    fn unprotect(&self, protected: &[u8], context: &Context<'_>) -> Result<Blob> {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        self.inner.unprotect(protected, context)
+    }
+}
+
+#[test]
+fn what_this_process_wrote_last_is_not_opened_again_and_what_others_wrote_is() {
+    let folder = Folder::new();
+    let counting = Arc::new(Counting { inner: protector(), opened: AtomicUsize::new(0) });
+    let store = FileStore::at(folder.cache()).protector(Arc::clone(&counting) as Arc<dyn Protector>);
+    let store = store.build().expect("a usable path");
+    let opened = || counting.opened.swap(0, Ordering::Relaxed);
+    put(&folder.protected(), &SHARED, "a").expect("written");
+
+    put(&store, &SHARED, "b").expect("written");
+    assert_eq!(opened(), 1, "another handle had written");
+    for key in ["c", "d"] {
+        put(&store, &SHARED, key).expect("written");
+        assert_eq!(opened(), 0, "nobody else has written");
+    }
+    put(&folder.protected(), &SHARED, "e").expect("written");
+    put(&store, &SHARED, "f").expect("written");
+    assert_eq!(opened(), 1);
+
+    // The same bytes under another time are another file, as a copy put back is.
+    set_age(&folder.cache(), Duration::from_secs(60));
+    put(&store, &SHARED, "g").expect("written");
+    assert_eq!(opened(), 1);
+    pollster::block_on(store.move_aside(&SHARED)).expect("moved").expect("was there");
+    put(&store, &SHARED, "h").expect("written");
+    assert_eq!(opened(), 0, "nothing is there");
+    assert_eq!(keys(&folder.protected(), &SHARED).expect("read"), ["h"]);
+}
+
+#[test]
+fn a_large_document_is_not_kept_and_partitions_do_not_take_each_other_s() {
+    let folder = Folder::new();
+    let store = FileStore::in_dir(folder.path().join("cache")).protector(protector()).build().expect("a usable path");
+    let large = "x".repeat(9 << 20);
+    let write = |partition: &PartitionKey, key: &str, secret: &str| {
+        let entry = cache_testkit::entries::access_token(key).secret(secret).entry();
+        let changes = cache_core::Changes::new(vec![cache_core::Change::put(entry)]);
+        pollster::block_on(documents(&store).commit(partition, &changes)).expect("written");
+    };
+    let (alice, bob) = (PartitionKey::user("alice.utid"), PartitionKey::user("bob.utid"));
+    for (key, secret) in [("a", "1"), ("b", &large), ("c", "3")] {
+        write(&alice, key, secret);
+        write(&bob, key, secret);
+        write(&bob, &format!("{key} again"), secret);
+    }
+    assert_eq!(keys(&store, &alice).expect("read"), ["a", "b", "c"]);
+    assert_eq!(keys(&store, &bob).expect("read"), ["a", "a again", "b", "b again", "c", "c again"]);
 }
