@@ -3,9 +3,10 @@
 use std::hash::BuildHasher as _;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 
+pub(super) use super::postings::Hash;
+
+use super::postings::{Posting, Postings};
 use super::query::Owner;
 use crate::schema::ExtendedKey;
 use crate::text::TextHasher;
@@ -13,19 +14,12 @@ use crate::text::TextHasher;
 /// Rows by hash. Two identities may share a hash, so every row found is compared field by field.
 #[derive(Clone, Default)]
 pub(super) struct Index {
-    postings: HashTable<Posting>,
+    /// One for each hash: a row; or, with [`SEVERAL`] set, a place in `several`. Nearly every one has one row.
+    postings: Postings,
     /// The rows of postings that have several.
     several: Vec<Vec<u32>>,
     /// Places in `several` that are not in use.
     unused: Vec<u32>,
-}
-
-/// Eight bytes, so that eight postings share a cache line.
-#[derive(Clone, Copy)]
-struct Posting {
-    hash: u32,
-    /// A row; or, with [`SEVERAL`] set, a place in `several`. Nearly every posting has one row.
-    rows: u32,
 }
 
 const SEVERAL: u32 = 1 << 31;
@@ -35,8 +29,9 @@ pub(super) const MOST_ROWS: usize = SEVERAL as usize;
 
 impl Index {
     /// The rows under this hash, in no particular order. Allocates nothing.
+    #[inline]
     pub(super) fn rows(&self, hash: Hash) -> &[u32] {
-        match self.postings.find(hash.spread(), |posting| posting.hash == hash.0) {
+        match self.postings.find(hash, |_| true) {
             Some(posting) if posting.rows & SEVERAL == 0 => std::slice::from_ref(&posting.rows),
             Some(posting) => &self.several[(posting.rows ^ SEVERAL) as usize],
             None => &[],
@@ -45,39 +40,32 @@ impl Index {
 
     /// Adds a row under this hash; a row that is there already stays once.
     pub(super) fn insert(&mut self, hash: Hash, row: u32) {
-        let entry =
-            self.postings.entry(hash.spread(), |posting| posting.hash == hash.0, |posting| Hash(posting.hash).spread());
-        match entry {
-            Entry::Vacant(vacant) => {
-                vacant.insert(Posting { hash: hash.0, rows: row });
+        let Some(posting) = self.postings.find_mut(hash, |_| true) else {
+            self.postings.insert(Posting { hash, rows: row });
+            return;
+        };
+        if posting.rows & SEVERAL != 0 {
+            let rows = &mut self.several[(posting.rows ^ SEVERAL) as usize];
+            // A row is added under all its hashes at once, so that a repetition is the last one.
+            if rows.last() != Some(&row) {
+                rows.push(row);
             }
-            Entry::Occupied(occupied) => {
-                let posting = occupied.into_mut();
-                if posting.rows & SEVERAL != 0 {
-                    let rows = &mut self.several[(posting.rows ^ SEVERAL) as usize];
-                    // A row is added under all its hashes at once, so that a repetition is the last one.
-                    if rows.last() != Some(&row) {
-                        rows.push(row);
-                    }
-                } else if posting.rows != row {
-                    let place = self.unused.pop().unwrap_or_else(|| {
-                        self.several.push(Vec::new());
-                        (self.several.len() - 1) as u32
-                    });
-                    self.several[place as usize].extend([posting.rows, row]);
-                    posting.rows = SEVERAL | place;
-                }
-            }
+        } else if posting.rows != row {
+            let place = self.unused.pop().unwrap_or_else(|| {
+                self.several.push(Vec::new());
+                (self.several.len() - 1) as u32
+            });
+            self.several[place as usize].extend([posting.rows, row]);
+            posting.rows = SEVERAL | place;
         }
     }
 
     /// Takes a row out from under this hash.
     pub(super) fn remove(&mut self, hash: Hash, row: u32) {
-        let Ok(mut entry) = self.postings.find_entry(hash.spread(), |posting| posting.hash == hash.0) else { return };
-        let posting = entry.get_mut();
+        let Some(posting) = self.postings.find_mut(hash, |_| true) else { return };
         if posting.rows & SEVERAL == 0 {
             if posting.rows == row {
-                entry.remove();
+                self.postings.remove(hash, |_| true);
             }
             return;
         }
@@ -94,24 +82,9 @@ impl Index {
     }
 }
 
-/// A hash as an index keeps it. Half of 64 bits: what it lets pass by mistake is compared anyway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Hash(u32);
-
-impl Hash {
-    fn of(hash: u64) -> Self {
-        Self((hash ^ (hash >> 32)) as u32)
-    }
-
-    /// As wide as a table wants it, which takes the place from the low bits and a mark from the high ones.
-    fn spread(self) -> u64 {
-        u64::from(self.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-    }
-}
-
 /// Rows by their key text.
 #[derive(Clone, Default)]
-pub(super) struct Keys(HashTable<Posting>);
+pub(super) struct Keys(Postings);
 
 impl Keys {
     pub(super) fn len(&self) -> usize {
@@ -120,19 +93,17 @@ impl Keys {
 
     /// The row whose key `is` the one with this hash.
     pub(super) fn find(&self, hash: Hash, is: impl Fn(u32) -> bool) -> Option<u32> {
-        self.0.find(hash.spread(), |posting| posting.hash == hash.0 && is(posting.rows)).map(|posting| posting.rows)
+        self.0.find(hash, is).map(|posting| posting.rows)
     }
 
     /// Adds a row whose key is not there yet.
     pub(super) fn insert(&mut self, hash: Hash, row: u32) {
-        let posting = Posting { hash: hash.0, rows: row };
-        self.0.insert_unique(hash.spread(), posting, |posting| Hash(posting.hash).spread());
+        self.0.insert(Posting { hash, rows: row });
     }
 
     /// Takes out the row whose key `is` the one with this hash.
     pub(super) fn remove(&mut self, hash: Hash, is: impl Fn(u32) -> bool) -> Option<u32> {
-        let entry = self.0.find_entry(hash.spread(), |posting| posting.hash == hash.0 && is(posting.rows)).ok()?;
-        Some(entry.remove().0.rows)
+        self.0.remove(hash, is)
     }
 }
 

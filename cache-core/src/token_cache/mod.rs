@@ -7,6 +7,7 @@ mod journal;
 mod layouts;
 mod load;
 mod lookup;
+mod postings;
 mod query;
 mod rivals;
 mod save;

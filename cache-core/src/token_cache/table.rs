@@ -11,10 +11,15 @@ use crate::schema::texts::Texts;
 use crate::schema::varying::Varying;
 use crate::secret::{Blob, SecretBuffer};
 
-/// One entry: the entity, and how it stands in the document.
+/// One entry: the entity, and how it stands. Two pointers, so that four rows share a cache line.
 #[derive(Clone)]
 pub(crate) struct Row<E> {
     pub(crate) entity: Arc<E>,
+    standing: Arc<Standing<E>>,
+}
+
+/// How an entity stands in the document and in the store. Nearly all rows of a loaded cache share one.
+struct Standing<E> {
     spelling: Spelling<E>,
     /// What the store held when this cache was loaded.
     held: Held,
@@ -28,14 +33,12 @@ enum Spelling<E> {
     /// As a layout says.
     Laid(Arc<Layout<E>>),
     /// In words of its own.
-    Own(Arc<Own>),
-}
-
-struct Own {
-    /// The key text, exactly as its writer spelled it.
-    key: Arc<str>,
-    /// The raw JSON that the entity was read from or is written as.
-    json: Blob,
+    Own {
+        /// The key text, exactly as its writer spelled it.
+        key: Arc<str>,
+        /// The raw JSON that the entity was read from or is written as.
+        json: Blob,
+    },
 }
 
 /// What the store held under a row's key.
@@ -44,7 +47,7 @@ enum Held {
     Nothing,
     /// This very content, which is its own version.
     Content,
-    Version(Box<Version>),
+    Version(Version),
 }
 
 /// Rows with two ways to find them: by key text, and by the hashes that [`Hashed`] names.
@@ -55,6 +58,8 @@ pub(crate) struct Table<E> {
     by_key: Keys,
     index: Index,
     layouts: Layouts<E>,
+    /// Those that rows share, of layouts in use.
+    standings: Vec<Arc<Standing<E>>>,
     extended: usize,
     /// See [`Section::length`].
     length: usize,
@@ -135,7 +140,8 @@ impl<E: Hashed> Section for Table<E> {
     }
 
     fn read_laid(&mut self, hashing: &Hashing, texts: &mut Texts, key: &str, json: &[u8]) -> Option<usize> {
-        let (row, length) = self.laid(texts, key, json)?;
+        let (layout, entity, length) = self.laid(texts, key, json)?;
+        let row = self.laid_row(layout, entity, Held::Nothing);
         self.put(hashing, key, row);
         Some(length)
     }
@@ -148,11 +154,14 @@ impl<E: Hashed> Section for Table<E> {
         json: &[u8],
         version: Option<&Version>,
     ) -> bool {
-        let laid = self.laid(texts, key, json).filter(|(_, length)| *length == json.len());
-        let Some(mut row) = laid.map(|(row, _)| row).or_else(|| self.parsed(texts, key, json)) else { return false };
-        if let Some(version) = version {
-            row.held = Held::of(version, json);
-        }
+        let held = version.map_or(Held::Nothing, |version| Held::of(version, json));
+        let row = match self.laid(texts, key, json) {
+            Some((layout, entity, length)) if length == json.len() => self.laid_row(layout, entity, held),
+            _ => match self.parsed(texts, key, json, held) {
+                Some(row) => row,
+                None => return false,
+            },
+        };
         self.put(hashing, key, row);
         true
     }
@@ -168,7 +177,7 @@ impl<E: Hashed> Section for Table<E> {
     fn set_version(&mut self, hashing: &Hashing, key: &str, version: &Version) -> bool {
         let Some(at) = self.place(hashing, key) else { return false };
         if let Some(row) = &mut self.rows[at as usize] {
-            row.held = Held::of(version, row.json().expose());
+            *row = row.clone().with_version(Some(version.clone()));
         }
         true
     }
@@ -182,6 +191,7 @@ impl<E> Default for Table<E> {
             by_key: Keys::default(),
             index: Index::default(),
             layouts: Layouts::default(),
+            standings: Vec::new(),
             extended: 0,
             length: 0,
         }
@@ -221,21 +231,36 @@ impl<E: Hashed> Table<E> {
     }
 
     /// An entity of a known layout, from the beginning of `json`, and its length in bytes.
-    fn laid(&mut self, texts: &mut Texts, key: &str, json: &[u8]) -> Option<(Row<E>, usize)> {
+    fn laid(&mut self, texts: &mut Texts, key: &str, json: &[u8]) -> Option<(Arc<Layout<E>>, E, usize)> {
         let before = self.rows.last().and_then(Option::as_ref).map(|row| &*row.entity);
-        let (layout, entity, length) = self.layouts.read(key, json, before, texts)?;
-        Some((Row::laid(layout, entity), length))
+        self.layouts.read(key, json, before, texts)
     }
 
     /// An entity of no layout that is known.
-    fn parsed(&mut self, texts: &mut Texts, key: &str, json: &[u8]) -> Option<Row<E>> {
+    fn parsed(&mut self, texts: &mut Texts, key: &str, json: &[u8], held: Held) -> Option<Row<E>> {
         // A copy of its own, so that an entry's secrets are wiped with the entry.
         let json = Blob::copy_of(json);
         let entity = E::read(key, &json)?;
         Some(match self.layouts.learn(key, &json, &entity, texts) {
-            Some((layout, entity)) => Row::laid(layout, entity),
-            None => Row::own(key.into(), entity, json),
+            Some((layout, entity)) => self.laid_row(layout, entity, held),
+            None => Row::new(entity, Spelling::Own { key: key.into(), json }, held),
         })
+    }
+
+    fn laid_row(&mut self, layout: Arc<Layout<E>>, entity: E, held: Held) -> Row<E> {
+        let ordinary = entity.is_ordinary();
+        let alike = self.standings.iter().find(|standing| standing.is_alike(&layout, &held, ordinary));
+        if let Some(standing) = alike {
+            return Row { entity: Arc::new(entity), standing: Arc::clone(standing) };
+        }
+        let is_of_one = matches!(held, Held::Version(_));
+        let row = Row::new(entity, Spelling::Laid(layout), held);
+        if !is_of_one {
+            // Two or three per layout. Those of layouts that are gone make room.
+            self.standings.truncate(MOST_STANDINGS - 1);
+            self.standings.insert(0, Arc::clone(&row.standing));
+        }
+        row
     }
 
     fn take(&mut self, hashing: &Hashing, key: &str) -> Option<Row<E>> {
@@ -266,6 +291,8 @@ impl<E: Hashed> Table<E> {
     }
 }
 
+const MOST_STANDINGS: usize = 16;
+
 fn stands<E: Hashed>(rows: &[Option<Row<E>>], at: u32, key: &str) -> bool {
     rows.get(at as usize).and_then(Option::as_ref).is_some_and(|row| row.is_under(key))
 }
@@ -274,20 +301,19 @@ impl<E: Hashed> Row<E> {
     /// A row for a new or changed entity.
     pub(crate) fn written(key: Arc<str>, entity: E, version: Option<Version>) -> Self {
         let json = entity.write();
-        let row = Self::own(key, entity, json);
-        row.with_version(version)
+        let held = version.map_or(Held::Nothing, |version| Held::of(&version, json.expose()));
+        Self::new(entity, Spelling::Own { key, json }, held)
     }
 
     /// The same row under another key.
     pub(crate) fn under(&self, key: Arc<str>) -> Self {
-        let spelling = Spelling::Own(Arc::new(Own { key, json: self.json() }));
-        Self { entity: Arc::clone(&self.entity), spelling, held: self.held.clone(), ordinary: self.ordinary }
+        self.standing(Spelling::Own { key, json: self.json() }, self.standing.held.clone())
     }
 
     /// The same row with another version of what the store holds.
-    pub(crate) fn with_version(mut self, version: Option<Version>) -> Self {
-        self.held = version.map_or(Held::Nothing, |version| Held::of(&version, self.json().expose()));
-        self
+    pub(crate) fn with_version(self, version: Option<Version>) -> Self {
+        let held = version.map_or(Held::Nothing, |version| Held::of(&version, self.json().expose()));
+        self.standing(self.standing.spelling.clone(), held)
     }
 
     pub(crate) fn id(&self) -> EntryId {
@@ -296,75 +322,75 @@ impl<E: Hashed> Row<E> {
 
     /// The key text, exactly as its writer spelled it.
     pub(crate) fn key(&self) -> Arc<str> {
-        match &self.spelling {
+        match &self.standing.spelling {
             Spelling::Laid(layout) => layout.key(&self.entity).into(),
-            Spelling::Own(own) => Arc::clone(&own.key),
+            Spelling::Own { key, .. } => Arc::clone(key),
         }
     }
 
     /// See [`Hashed::is_ordinary`].
     pub(crate) fn is_ordinary(&self) -> bool {
-        self.ordinary
+        self.standing.ordinary
     }
 
     /// Whether this row stands under this key text.
     pub(crate) fn is_under(&self, key: &str) -> bool {
-        match &self.spelling {
+        match &self.standing.spelling {
             Spelling::Laid(layout) => layout.is_key(&self.entity, key),
-            Spelling::Own(own) => *own.key == *key,
+            Spelling::Own { key: own, .. } => **own == *key,
         }
     }
 
     /// Whether there is no capital in the key text.
     pub(crate) fn has_lower_case_key(&self) -> bool {
-        match &self.spelling {
+        match &self.standing.spelling {
             Spelling::Laid(layout) => layout.is_lower_case(),
-            Spelling::Own(own) => !own.key.chars().any(char::is_uppercase),
+            Spelling::Own { key, .. } => !key.chars().any(char::is_uppercase),
         }
     }
 
     /// The entity as JSON, as it was read or is written.
     pub(crate) fn json(&self) -> Blob {
-        match &self.spelling {
+        match &self.standing.spelling {
             Spelling::Laid(layout) => {
                 let mut out = SecretBuffer::with_capacity(layout.length(&self.entity));
                 layout.write(&self.entity, &mut out);
                 out.into_blob()
             }
-            Spelling::Own(own) => own.json.clone(),
+            Spelling::Own { json, .. } => json.clone(),
         }
     }
 
     /// Writes key and JSON as a member of an object.
     fn write(&self, out: &mut SecretBuffer) {
-        match &self.spelling {
+        match &self.standing.spelling {
             Spelling::Laid(layout) => {
                 layout.write_key(&self.entity, out);
                 out.push(b":");
                 layout.write(&self.entity, out);
             }
-            Spelling::Own(own) => {
-                push_text(out, &own.key);
+            Spelling::Own { key, json } => {
+                push_text(out, key);
                 out.push(b":");
-                out.push(own.json.expose());
+                out.push(json.expose());
             }
         }
     }
 
     /// How many bytes [`write`](Self::write) writes, and a comma; a few more if the key has characters to escape.
     fn length(&self) -> usize {
-        match &self.spelling {
+        match &self.standing.spelling {
             Spelling::Laid(layout) => layout.length(&self.entity) + layout.key_length(&self.entity) + 4,
-            Spelling::Own(own) => own.key.len() + own.json.len() + 4,
+            Spelling::Own { key, json } => key.len() + json.len() + 4,
         }
     }
 
     /// What the store held when this cache was loaded; `None`: nothing under this key.
     pub(crate) fn version(&self) -> Option<Version> {
-        match &self.held {
+        match &self.standing.held {
             Held::Nothing => None,
             Held::Content => Some(Version::of_content(&self.json())),
-            Held::Version(version) => Some((**version).clone()),
+            Held::Version(version) => Some(version.clone()),
         }
     }
 
@@ -375,12 +401,12 @@ impl<E: Hashed> Row<E> {
     /// Whether the row keeps no text of its own.
     #[cfg(test)]
     pub(crate) fn is_laid(&self) -> bool {
-        matches!(self.spelling, Spelling::Laid(_))
+        matches!(self.standing.spelling, Spelling::Laid(_))
     }
 
     /// Whether the store held something under this key.
     pub(crate) fn is_held(&self) -> bool {
-        !matches!(self.held, Held::Nothing)
+        !matches!(self.standing.held, Held::Nothing)
     }
 
     pub(crate) fn entry(&self) -> Entry {
@@ -393,15 +419,24 @@ impl<E: Hashed> Row<E> {
         Entry { id: self.id(), account, written_at, expires_on, json: self.json() }
     }
 
-    fn laid(layout: Arc<Layout<E>>, entity: E) -> Self {
+    fn new(entity: E, spelling: Spelling<E>, held: Held) -> Self {
         let ordinary = entity.is_ordinary();
-        Self { entity: Arc::new(entity), spelling: Spelling::Laid(layout), held: Held::Nothing, ordinary }
+        Self { entity: Arc::new(entity), standing: Arc::new(Standing { spelling, held, ordinary }) }
     }
 
-    fn own(key: Arc<str>, entity: E, json: Blob) -> Self {
-        let ordinary = entity.is_ordinary();
-        let spelling = Spelling::Own(Arc::new(Own { key, json }));
-        Self { entity: Arc::new(entity), spelling, held: Held::Nothing, ordinary }
+    /// The same entity, standing otherwise.
+    fn standing(&self, spelling: Spelling<E>, held: Held) -> Self {
+        let ordinary = self.standing.ordinary;
+        Self { entity: Arc::clone(&self.entity), standing: Arc::new(Standing { spelling, held, ordinary }) }
+    }
+}
+
+impl<E> Standing<E> {
+    /// Whether this is how an entity of the layout stands; one whose version must be kept beside it is like no other.
+    fn is_alike(&self, layout: &Arc<Layout<E>>, held: &Held, ordinary: bool) -> bool {
+        let same_layout = matches!(&self.spelling, Spelling::Laid(own) if Arc::ptr_eq(own, layout));
+        let same_held = matches!((&self.held, held), (Held::Nothing, Held::Nothing) | (Held::Content, Held::Content));
+        same_layout && same_held && self.ordinary == ordinary
     }
 }
 
@@ -423,7 +458,7 @@ impl Held {
     fn of(version: &Version, json: &[u8]) -> Self {
         match version.content() {
             Some(content) if content.expose() == json => Self::Content,
-            _ => Self::Version(Box::new(version.clone())),
+            _ => Self::Version(version.clone()),
         }
     }
 }
