@@ -237,7 +237,8 @@ impl UnifiedDocument {
         }
         if let Some(torn) = top.open().cloned() {
             let name = scan::text(&bytes.expose()[torn.key.clone()]).0;
-            if section::ALL.contains(&&*name) {
+            // Only of an object can be told which parts of it are complete.
+            if section::ALL.contains(&&*name) && bytes.expose().get(torn.value.start) == Some(&b'{') {
                 // What the tear goes through is damage by itself.
                 let _ = document.take_member(bytes, &torn);
             }

@@ -89,6 +89,15 @@ fn every_complete_entry_before_a_tear_is_salvaged() {
 }
 
 #[test]
+fn of_a_torn_section_that_is_no_object_nothing_is_taken() {
+    for torn in [r#"{"Account":12"#, r#"{"Account":12 "#, r#"{"Account"://2"#, r#"{"Account":"x"#, r#"{"Account":[1,"#]
+    {
+        let document = UnifiedDocument::salvage(&Blob::copy_of(torn.as_bytes())).expect("begins as an object");
+        assert_eq!(document.into_entries().count(), 0, "{torn}: it may be the half of something else");
+    }
+}
+
+#[test]
 fn data_after_the_end_is_cut_off() {
     let bytes = format!("{}garbage", r#"{"Account":{"a":{"x":1}}}"#);
     let document = UnifiedDocument::salvage(&Blob::copy_of(bytes.as_bytes())).expect("a leading object");

@@ -197,7 +197,11 @@ impl TokenCache {
             .iter()
             .map(|row| &row.entity)
             .filter(|token| {
-                token.home_account_id.as_deref() == query.home_account_id
+                let owned = match (query.assertion_hash, &token.assertion_hash) {
+                    (Some(asked), have) => have.as_ref().is_some_and(|have| same_hash(have.expose(), asked)),
+                    (None, _) => token.home_account_id.as_deref() == query.home_account_id,
+                };
+                owned
                     && eq_ignore_case(&token.client_id, query.client_id)
                     && self.environments.same(&token.environment, query.environment)
             })

@@ -624,6 +624,27 @@ fn a_refresh_of_a_user_who_is_gone_is_not_put() {
 }
 
 #[test]
+fn the_host_of_the_session_s_newest_access_token_ranks_its_refresh_tokens() {
+    let entry = |section: &str, key: &str, host: &str, more: &str| {
+        format!(
+            r#""{section}":{{"{key}":{{"home_account_id":"{ALICE}","environment":"{host}","client_id":"client",
+                "secret":"s","user_assertion_hash":"session"{more}}}"#
+        )
+    };
+    let refresh = |key: &str, host: &str| entry("RefreshToken", key, host, "").replace(r#""RefreshToken":{"#, "");
+    let access = entry("AccessToken", "k", "login.windows.net", r#","realm":"t","target":"s","cached_at":"1""#);
+    let document = format!(
+        r#"{{"RefreshToken":{{{},{}}},{access}}}}}"#,
+        refresh("a", "login.windows.net"),
+        refresh("b", "sts.windows.net")
+    );
+    let cache = TokenCache::deserialize(document.as_bytes()).expect("sound");
+    let query = RefreshTokenQuery::on_behalf_of("session", "client", "login.windows.net");
+    let found = cache.refresh_tokens(&query);
+    assert_eq!(found.iter().map(|(id, _)| id.key()).collect::<Vec<_>>(), ["a", "b"], "not by the key text");
+}
+
+#[test]
 fn go_s_padded_hash_is_the_same_assertion() {
     let hash = crate::partition::assertion_hash("assertion");
     let padded = format!("{hash}=");
