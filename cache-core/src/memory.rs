@@ -67,8 +67,11 @@ struct Content {
     generation: u64,
 }
 
+#[derive(Default)]
 struct Partition {
     rows: Rows,
+    /// How many `Account` entries there are of each account, so that a guard need not look for one.
+    accounts: BTreeMap<Tag, usize>,
     generation: u64,
 }
 
@@ -83,6 +86,13 @@ struct Row {
     written_at: Option<UnixMillis>,
     version: Version,
     entry: Sealed,
+}
+
+impl Row {
+    /// The account that this is the `Account` entry of.
+    fn names_account(&self) -> Option<&Tag> {
+        self.account.as_ref().filter(|_| self.is_account)
+    }
 }
 
 impl MemoryStore {
@@ -174,9 +184,9 @@ impl CacheStore for MemoryStore {
             let skipped = changes.iter().map(|change| (change_id(change), Skip::Fenced)).collect();
             return Ok(Committed { after: before.clone(), before, skipped, written: Vec::new() });
         }
-        let nothing = Rows::new();
-        let rows = content.partitions.get(partition).map_or(&nothing, |partition| &partition.rows);
-        let mut journal = Journal { tags: &self.0.tags, rows, written: BTreeMap::new() };
+        let nothing = Partition::default();
+        let stored = content.partitions.get(partition).unwrap_or(&nothing);
+        let mut journal = Journal { tags: &self.0.tags, stored, written: BTreeMap::new(), accounts: BTreeMap::new() };
         let skipped = merge(&mut journal, changes, self.0.clock.now());
         let rows = journal.into_changes();
         content.apply(partition, rows);
@@ -216,14 +226,10 @@ impl Content {
         }
         self.generation += 1;
         let generation = self.generation;
-        let partition =
-            self.partitions.entry(key.clone()).or_insert_with(|| Partition { rows: Rows::new(), generation });
+        let partition = self.partitions.entry(key.clone()).or_default();
         partition.generation = generation;
         for (tag, row) in written {
-            match row {
-                Some(row) => partition.rows.insert(tag, row),
-                None => partition.rows.remove(&tag),
-            };
+            partition.set(tag, row);
         }
         if partition.rows.is_empty() {
             self.partitions.remove(key);
@@ -232,6 +238,24 @@ impl Content {
 }
 
 impl Partition {
+    fn set(&mut self, tag: Tag, row: Option<Row>) {
+        if let Some(account) = row.as_ref().and_then(Row::names_account) {
+            *self.accounts.entry(Arc::clone(account)).or_default() += 1;
+        }
+        let old = match row {
+            Some(row) => self.rows.insert(tag, row),
+            None => self.rows.remove(&tag),
+        };
+        if let Some(account) = old.as_ref().and_then(Row::names_account)
+            && let Some(count) = self.accounts.get_mut(account)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.accounts.remove(account);
+            }
+        }
+    }
+
     fn stamp(&self) -> Version {
         Version::new(&self.generation.to_le_bytes())
     }
@@ -241,21 +265,33 @@ impl Partition {
 /// handed are the writer's own; of stored ones it sees rows.
 struct Journal<'a> {
     tags: &'a Tags,
-    rows: &'a Rows,
+    stored: &'a Partition,
     written: BTreeMap<Tag, Option<Row>>,
+    /// How many `Account` entries of each account came, less those that went.
+    accounts: BTreeMap<Tag, isize>,
 }
 
 impl Journal<'_> {
     fn row(&self, tag: &[u8]) -> Option<&Row> {
         match self.written.get(tag) {
             Some(written) => written.as_ref(),
-            None => self.rows.get(tag),
+            None => self.stored.rows.get(tag),
         }
     }
 
     fn rows(&self) -> impl Iterator<Item = (&Tag, &Row)> {
-        let untouched = self.rows.iter().filter(|(tag, _)| !self.written.contains_key(*tag));
+        let untouched = self.stored.rows.iter().filter(|(tag, _)| !self.written.contains_key(*tag));
         untouched.chain(self.written.iter().filter_map(|(tag, row)| Some((tag, row.as_ref()?))))
+    }
+
+    fn write(&mut self, tag: Tag, row: Option<Row>) {
+        let account = |row: Option<&Row>| row.and_then(Row::names_account).cloned();
+        for (account, change) in [(account(self.row(&tag)), -1), (account(row.as_ref()), 1)] {
+            if let Some(account) = account {
+                *self.accounts.entry(account).or_default() += change;
+            }
+        }
+        self.written.insert(tag, row);
     }
 
     fn account_tags(&self, home_account_id: &str, environments: &[Box<str>]) -> Vec<Tag> {
@@ -266,7 +302,7 @@ impl Journal<'_> {
 
     /// What differs from the rows underneath: an entry that came and went in one commit does not.
     fn into_changes(mut self) -> BTreeMap<Tag, Option<Row>> {
-        self.written.retain(|tag, row| match (row, self.rows.get(tag)) {
+        self.written.retain(|tag, row| match (row, self.stored.rows.get(tag)) {
             (Some(new), Some(old)) => new.version != old.version,
             (None, None) => false,
             _ => true,
@@ -289,22 +325,27 @@ impl Entries for Journal<'_> {
 
     fn holds_account(&self, home_account_id: &str, environments: &[Box<str>]) -> bool {
         let tags = self.account_tags(home_account_id, environments);
-        self.rows().any(|(_, row)| row.is_account && row.account.as_ref().is_some_and(|tag| tags.contains(tag)))
+        tags.iter().any(|tag| {
+            let stored = self.stored.accounts.get(tag).copied().unwrap_or_default();
+            stored.saturating_add_signed(self.accounts.get(tag).copied().unwrap_or_default()) > 0
+        })
     }
 
     fn put(&mut self, entry: &Entry) {
-        self.written.insert(self.tags.id(&entry.id), Some(client::seal(self.tags, entry)));
+        self.write(self.tags.id(&entry.id), Some(client::seal(self.tags, entry)));
     }
 
     fn remove(&mut self, id: &EntryId) {
-        self.written.insert(self.tags.id(id), None);
+        self.write(self.tags.id(id), None);
     }
 
     fn remove_account(&mut self, home_account_id: &str, environments: &[Box<str>]) {
         let tags = self.account_tags(home_account_id, environments);
         let gone = |row: &Row| row.account.as_ref().is_some_and(|tag| tags.contains(tag));
         let gone: Vec<Tag> = self.rows().filter(|(_, row)| gone(row)).map(|(tag, _)| Arc::clone(tag)).collect();
-        self.written.extend(gone.into_iter().map(|tag| (tag, None)));
+        for tag in gone {
+            self.write(tag, None);
+        }
     }
 }
 

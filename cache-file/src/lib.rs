@@ -130,6 +130,8 @@
 //! - File names in a folder of partitions are hashes under a random key, `names.key`, which is protected as the caches
 //!   are; so is each partition's own key in `<name>.key`. Whoever lists the folder learns how many partitions there
 //!   are and when they change, not whose. `names.key` belongs to the caches: back it up with them.
+//! - The document that was written last stays in memory, in plaintext and up to 8 MiB of it, until the next write or the
+//!   end of the store, when it is wiped.
 //! - Not covered: another program of the same user, and putting back an older copy of a file.
 //!
 //! # The lock

@@ -6,6 +6,7 @@ use foldhash::fast::RandomState;
 
 pub(super) use super::postings::Hash;
 
+use super::chunks::Chunks;
 use super::postings::{Posting, Postings};
 use super::query::Owner;
 use crate::schema::ExtendedKey;
@@ -17,7 +18,7 @@ pub(super) struct Index {
     /// One for each hash: a row; or, with [`SEVERAL`] set, a place in `several`. Nearly every one has one row.
     postings: Postings,
     /// The rows of postings that have several.
-    several: Vec<Vec<u32>>,
+    several: Chunks<Vec<u32>, 256>,
     /// Places in `several` that are not in use.
     unused: Vec<u32>,
 }
@@ -33,7 +34,7 @@ impl Index {
     pub(super) fn rows(&self, hash: Hash) -> &[u32] {
         match self.postings.find(hash, |_| true) {
             Some(posting) if posting.rows & SEVERAL == 0 => std::slice::from_ref(&posting.rows),
-            Some(posting) => &self.several[(posting.rows ^ SEVERAL) as usize],
+            Some(posting) => self.several.get((posting.rows ^ SEVERAL) as usize).map_or(&[], Vec::as_slice),
             None => &[],
         }
     }
@@ -45,18 +46,17 @@ impl Index {
             return;
         };
         if posting.rows & SEVERAL != 0 {
-            let rows = &mut self.several[(posting.rows ^ SEVERAL) as usize];
+            let several = self.several.get_mut((posting.rows ^ SEVERAL) as usize);
             // A row is added under all its hashes at once, so that a repetition is the last one.
-            if rows.last() != Some(&row) {
+            if let Some(rows) = several.filter(|rows| rows.last() != Some(&row)) {
                 rows.push(row);
             }
         } else if posting.rows != row {
-            let place = self.unused.pop().unwrap_or_else(|| {
-                self.several.push(Vec::new());
-                (self.several.len() - 1) as u32
-            });
-            self.several[place as usize].extend([posting.rows, row]);
-            posting.rows = SEVERAL | place;
+            let rows = vec![posting.rows, row];
+            posting.rows = SEVERAL | self.unused.pop().unwrap_or_else(|| self.several.push(Vec::new()) as u32);
+            if let Some(place) = self.several.get_mut((posting.rows ^ SEVERAL) as usize) {
+                *place = rows;
+            }
         }
     }
 
@@ -70,7 +70,7 @@ impl Index {
             return;
         }
         let place = posting.rows ^ SEVERAL;
-        let rows = &mut self.several[place as usize];
+        let Some(rows) = self.several.get_mut(place as usize) else { return };
         if let Some(at) = rows.iter().position(|have| *have == row) {
             rows.swap_remove(at);
         }

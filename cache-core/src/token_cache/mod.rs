@@ -1,6 +1,7 @@
 //! The in-memory cache: all entries of one partition, indexed for lookup. Plain data: no locks, no I/O, no clock.
 
 mod accounts;
+mod chunks;
 mod difference;
 mod index;
 mod journal;

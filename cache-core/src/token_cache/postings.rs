@@ -1,5 +1,7 @@
 //! A flat hash table of eight-byte postings: a probe of it nearly always touches one cache line. (`hashbrown` touches two,
-//! which shows in lookups that touch five in all.)
+//! which shows in lookups that touch five in all.) Clones share it but for what is changed.
+
+use super::chunks::Chunks;
 
 /// What stands under a hash.
 #[derive(Clone, Copy)]
@@ -18,12 +20,19 @@ pub(super) struct Hash(u32);
 pub(super) struct Postings {
     /// As many as a power of two, or none. A posting stands at the place that its hash says, or behind others at the
     /// next free one.
-    slots: Vec<Posting>,
+    slots: Chunks<Posting, 4096>,
     taken: usize,
 }
 
 /// The rows of a slot that holds no posting.
 const FREE: u32 = u32::MAX;
+
+impl Default for Posting {
+    /// A free slot.
+    fn default() -> Self {
+        Self { hash: Hash(0), rows: FREE }
+    }
+}
 
 impl Hash {
     pub(super) fn of(hash: u64) -> Self {
@@ -37,13 +46,15 @@ impl Postings {
     }
 
     /// The first posting with this hash whose rows are the ones.
+    #[inline]
     pub(super) fn find(&self, hash: Hash, is: impl Fn(u32) -> bool) -> Option<&Posting> {
-        self.place(hash, is).map(|at| &self.slots[at])
+        self.place(hash, is).map(|(_, posting)| posting)
     }
 
     /// The same, to be changed; neither to another hash nor to [`FREE`].
     pub(super) fn find_mut(&mut self, hash: Hash, is: impl Fn(u32) -> bool) -> Option<&mut Posting> {
-        self.place(hash, is).map(|at| &mut self.slots[at])
+        let (at, _) = self.place(hash, is)?;
+        self.slots.get_mut(at)
     }
 
     /// Adds a posting, whatever there is with its hash.
@@ -58,37 +69,40 @@ impl Postings {
 
     /// Takes out the first posting with this hash whose rows are the ones, and answers them.
     pub(super) fn remove(&mut self, hash: Hash, is: impl Fn(u32) -> bool) -> Option<u32> {
-        let mut hole = self.place(hash, is)?;
-        let rows = self.slots[hole].rows;
+        let (mut hole, &Posting { rows, .. }) = self.place(hash, is)?;
         self.taken -= 1;
         // Those behind it move up, as far as their hashes let them, so that none is cut off from its place.
         let mut at = self.after(hole);
-        while self.slots[at].rows != FREE {
+        while let Some(&posting) = self.slots.get(at).filter(|posting| posting.rows != FREE) {
             let distance = |from: usize| at.wrapping_sub(from) & (self.slots.len() - 1);
-            if distance(self.home(self.slots[at].hash)) >= distance(hole) {
-                self.slots[hole] = self.slots[at];
+            if distance(self.home(posting.hash)) >= distance(hole) {
+                self.put(hole, posting);
                 hole = at;
             }
             at = self.after(at);
         }
-        self.slots[hole].rows = FREE;
+        self.put(hole, Posting::default());
         Some(rows)
     }
 
-    fn place(&self, hash: Hash, is: impl Fn(u32) -> bool) -> Option<usize> {
-        if self.slots.is_empty() {
-            return None;
-        }
+    #[inline]
+    fn place(&self, hash: Hash, is: impl Fn(u32) -> bool) -> Option<(usize, &Posting)> {
         let mut at = self.home(hash);
         loop {
-            let posting = self.slots[at];
-            if posting.rows == FREE {
+            let chunk = self.slots.rest_of_chunk(at);
+            for (n, posting) in chunk.iter().enumerate() {
+                if posting.rows == FREE {
+                    return None;
+                }
+                if posting.hash == hash && is(posting.rows) {
+                    return Some((at + n, posting));
+                }
+            }
+            // An empty table has no chunk; in any other, a free slot ends the search.
+            if chunk.is_empty() {
                 return None;
             }
-            if posting.hash == hash && is(posting.rows) {
-                return Some(at);
-            }
-            at = self.after(at);
+            at = self.after(at + chunk.len() - 1);
         }
     }
 
@@ -105,19 +119,23 @@ impl Postings {
     /// Puts a posting into the first free slot. There is one.
     fn settle(&mut self, posting: Posting) {
         let mut at = self.home(posting.hash);
-        while self.slots[at].rows != FREE {
+        while self.slots.get(at).is_some_and(|posting| posting.rows != FREE) {
             at = self.after(at);
         }
-        self.slots[at] = posting;
+        self.put(at, posting);
+    }
+
+    fn put(&mut self, at: usize, posting: Posting) {
+        if let Some(slot) = self.slots.get_mut(at) {
+            *slot = posting;
+        }
     }
 
     fn grow(&mut self) {
-        let free = Posting { hash: Hash(0), rows: FREE };
-        let larger = vec![free; (self.slots.len() * 2).max(8)];
-        for posting in std::mem::replace(&mut self.slots, larger) {
-            if posting.rows != FREE {
-                self.settle(posting);
-            }
+        let larger = Chunks::filled((self.slots.len() * 2).max(8));
+        let smaller = std::mem::replace(&mut self.slots, larger);
+        for posting in smaller.iter().filter(|posting| posting.rows != FREE) {
+            self.settle(*posting);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::chunks::Chunks;
 use super::index::{Hash, Hashing, Index, Keys, MOST_ROWS};
 use super::layouts::Layouts;
 use crate::document::push_text;
@@ -50,10 +51,13 @@ enum Held {
     Version(Version),
 }
 
+/// Rows by place; one that was taken out leaves a gap.
+type Rows<E> = Chunks<Option<Row<E>>, 256>;
+
 /// Rows with two ways to find them: by key text, and by the hashes that [`Hashed`] names.
 #[derive(Clone)]
 pub(crate) struct Table<E> {
-    rows: Vec<Option<Row<E>>>,
+    rows: Rows<E>,
     free: Vec<u32>,
     by_key: Keys,
     index: Index,
@@ -176,7 +180,7 @@ impl<E: Hashed> Section for Table<E> {
 
     fn set_version(&mut self, hashing: &Hashing, key: &str, version: &Version) -> bool {
         let Some(at) = self.place(hashing, key) else { return false };
-        if let Some(row) = &mut self.rows[at as usize] {
+        if let Some(Some(row)) = self.rows.get_mut(at as usize) {
             *row = row.clone().with_version(Some(version.clone()));
         }
         true
@@ -186,7 +190,7 @@ impl<E: Hashed> Section for Table<E> {
 impl<E> Default for Table<E> {
     fn default() -> Self {
         Self {
-            rows: Vec::new(),
+            rows: Chunks::default(),
             free: Vec::new(),
             by_key: Keys::default(),
             index: Index::default(),
@@ -232,7 +236,8 @@ impl<E: Hashed> Table<E> {
 
     /// An entity of a known layout, from the beginning of `json`, and its length in bytes.
     fn laid(&mut self, texts: &mut Texts, key: &str, json: &[u8]) -> Option<(Arc<Layout<E>>, E, usize)> {
-        let before = self.rows.last().and_then(Option::as_ref).map(|row| &*row.entity);
+        let last = self.rows.len().checked_sub(1).and_then(|last| self.rows.get(last)?.as_ref());
+        let before = last.map(|row| &*row.entity);
         self.layouts.read(key, json, before, texts)
     }
 
@@ -266,7 +271,7 @@ impl<E: Hashed> Table<E> {
     fn take(&mut self, hashing: &Hashing, key: &str) -> Option<Row<E>> {
         let rows = &self.rows;
         let at = self.by_key.remove(hashing.key(key), |at| stands(rows, at, key))?;
-        let row = self.rows[at as usize].take()?;
+        let row = self.rows.get_mut(at as usize)?.take()?;
         row.entity.hashes(hashing, |hash| self.index.remove(hash, at));
         self.extended -= usize::from(row.entity.is_extended());
         self.length -= row.length();
@@ -280,20 +285,21 @@ impl<E: Hashed> Table<E> {
         let at = self.free.pop().unwrap_or_else(|| {
             // Two thousand million entries of one partition do not fit any memory.
             assert!(self.rows.len() < MOST_ROWS, "a partition of two thousand million entries");
-            self.rows.push(None);
-            (self.rows.len() - 1) as u32
+            self.rows.push(None) as u32
         });
         row.entity.hashes(hashing, |hash| self.index.insert(hash, at));
         self.by_key.insert(hashing.key(key), at);
         self.extended += usize::from(row.entity.is_extended());
         self.length += row.length();
-        self.rows[at as usize] = Some(row);
+        if let Some(place) = self.rows.get_mut(at as usize) {
+            *place = Some(row);
+        }
     }
 }
 
 const MOST_STANDINGS: usize = 16;
 
-fn stands<E: Hashed>(rows: &[Option<Row<E>>], at: u32, key: &str) -> bool {
+fn stands<E: Hashed>(rows: &Rows<E>, at: u32, key: &str) -> bool {
     rows.get(at as usize).and_then(Option::as_ref).is_some_and(|row| row.is_under(key))
 }
 
@@ -307,13 +313,13 @@ impl<E: Hashed> Row<E> {
 
     /// The same row under another key.
     pub(crate) fn under(&self, key: Arc<str>) -> Self {
-        self.standing(Spelling::Own { key, json: self.json() }, self.standing.held.clone())
+        self.standing_as(Spelling::Own { key, json: self.json() }, self.standing.held.clone())
     }
 
     /// The same row with another version of what the store holds.
     pub(crate) fn with_version(self, version: Option<Version>) -> Self {
         let held = version.map_or(Held::Nothing, |version| Held::of(&version, self.json().expose()));
-        self.standing(self.standing.spelling.clone(), held)
+        self.standing_as(self.standing.spelling.clone(), held)
     }
 
     pub(crate) fn id(&self) -> EntryId {
@@ -425,7 +431,7 @@ impl<E: Hashed> Row<E> {
     }
 
     /// The same entity, standing otherwise.
-    fn standing(&self, spelling: Spelling<E>, held: Held) -> Self {
+    fn standing_as(&self, spelling: Spelling<E>, held: Held) -> Self {
         let ordinary = self.standing.ordinary;
         Self { entity: Arc::clone(&self.entity), standing: Arc::new(Standing { spelling, held, ordinary }) }
     }
