@@ -109,6 +109,8 @@ impl Inner {
         keys: Keys,
         notes: &Notes,
     ) -> Result<Sight> {
+        // What is read anew is not what was written last.
+        drop(self.last.take(place));
         let looked_at = FileTime::now();
         let Some(raw) = read_file(dir, &place.dir, &place.file, notes)? else {
             return Ok(Sight { found: Found::Nothing, stat: None, looked_at });

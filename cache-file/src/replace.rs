@@ -33,18 +33,30 @@ impl<'a> Temporary<'a> {
         Ok(temporary)
     }
 
-    /// Puts the file in the place of `target`, whose stat was `previous`, and answers its own. `None`: this process
-    /// stood still for so long that the file was swept away; nothing has changed.
-    pub(crate) fn put_in_place(mut self, target: &OsStr, previous: Option<&Stat>) -> io::Result<Option<Stat>> {
+    /// Puts the file in the place of `target`, whose stat was `previous`. `None`: this process stood still for so long
+    /// that the file was swept away; nothing has changed.
+    pub(crate) fn put_in_place(mut self, target: &OsStr, previous: Option<&Stat>) -> io::Result<Option<Placed>> {
+        let written = mark(&self.file, previous.map(|stat| stat.modified))?;
         match self.dir.rename(&self.name, target) {
             Ok(()) => self.is_placed = true,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         }
-        let stat = settle(&self.file, previous.map(|stat| stat.modified))?;
+        // Whoever cannot be told so finds the file by looking.
+        let _ = platform::announce(&self.file, written.modified);
+        let stat = platform::stat_file(&self.file)?;
         self.dir.sync()?;
-        Ok(Some(stat))
+        let is_ours = stat.is_settled_at_once() && (stat.modified, stat.size) == (written.modified, written.size);
+        Ok(Some(if is_ours { Placed::Ours(stat) } else { Placed::Unsure(stat) }))
     }
+}
+
+/// A file that stands in its place.
+pub(crate) enum Placed {
+    /// As it was written, by this stat: whatever is written into it from now on changes the stat.
+    Ours(Stat),
+    /// Somebody wrote into it already, or its times cannot tell.
+    Unsure(Stat),
 }
 
 impl Drop for Temporary<'_> {
@@ -55,28 +67,20 @@ impl Drop for Temporary<'_> {
     }
 }
 
-/// Sets the times of a file that has just got its name, and answers its stat.
+/// Sets the time of the last write of a file that has no name yet by which others know it, and answers its stat.
 ///
-/// A change of the times is what the watchers of other libraries see: they miss a bare rename. MSAL Node and Java
-/// compare whole milliseconds, so the time of the last write grows by one at least. And it is never the time of the
-/// change, by which everybody can tell this file from one that was written in place right afterwards
-/// ([`Stat::is_settled`]).
-fn settle(file: &File, previous: Option<FileTime>) -> io::Result<Stat> {
-    let mut stat = platform::stat_file(file)?;
+/// MSAL Node and Java compare whole milliseconds, so the time grows by one at least. And it is a time that no write gives:
+/// by that everybody can tell this file from one that was written in place afterwards ([`Stat::is_settled`]), however
+/// soon. Once the file has its name, its time is not touched any more, for that would hide such a write.
+fn mark(file: &File, previous: Option<FileTime>) -> io::Result<Stat> {
+    let stat = platform::stat_file(file)?;
     let least = previous.map(|previous| previous.plus(Duration::from_millis(1)));
-    let mut modified = least.map_or(stat.modified, |least| least.max(stat.modified));
-    for _ in 0..4 {
-        // A file system that keeps no times gives stamps that are not settled; that costs reads, nothing else.
-        if platform::set_modified(file, modified).is_err() {
-            break;
-        }
-        stat = platform::stat_file(file)?;
-        if stat.modified != stat.changed {
-            break;
-        }
-        modified = modified.plus(Duration::from_nanos(100));
-    }
-    Ok(stat)
+    // Between the ticks of the clock that files are written by; where it ticks in nanoseconds, not at this one.
+    let between = stat.modified.plus(Duration::from_nanos(100));
+    let modified = least.filter(|least| *least > between).unwrap_or(between);
+    // A file system that keeps no times gives stamps that are not settled; that costs reads, nothing else.
+    let _ = platform::set_modified(file, modified);
+    platform::stat_file(file)
 }
 
 /// When this handle last looked for files that were left behind.

@@ -104,16 +104,31 @@ impl Stat {
     /// Whether every change of the content from now on is sure to change this stat.
     ///
     /// A write gives both times the same value. So a file whose times differ cannot be written without changing one of
-    /// them, however soon; our own files are such ([`settle`](crate::replace)). Of a file whose times agree, only age
+    /// them, however soon; our own files are such ([`mark`](crate::replace)). Of a file whose times agree, only age
     /// tells that the tick of its last change is over.
     pub(crate) fn is_settled(&self, now: FileTime) -> bool {
-        if HAS_CHANGE_TIME && self.modified != self.changed {
+        if self.is_settled_at_once() {
             return true;
+        }
+        // A file system that keeps no times at all.
+        if self.modified.seconds == 0 && self.changed.seconds == 0 {
+            return false;
         }
         let tick = if self.modified.nanos == 0 && self.changed.nanos == 0 { COARSE_TICK } else { TICK };
         // A change in the future is one by another clock (a network file system, a clock set back): not settled.
         let changed = self.changed.max(self.modified);
         now.since(changed).is_some_and(|age| age >= tick)
+    }
+
+    /// Whether the times alone say so, whatever the hour.
+    pub(crate) fn is_settled_at_once(&self) -> bool {
+        HAS_CHANGE_TIME && self.modified != self.changed
+    }
+
+    /// A stamp that equals no other: what has this stat may not be what is expected.
+    pub(crate) fn passing_version(&self) -> Version {
+        // In the moment of its last change, nothing is settled but by its times.
+        Self { changed: self.modified, ..*self }.version(self.modified)
     }
 
     /// The stamp: the same for the same content. That of a file that is not settled equals no other, so that the next
@@ -178,6 +193,13 @@ mod tests {
     fn a_stamp_whose_times_differ_holds_at_once() {
         let marked = stat(T, T.plus(Duration::from_nanos(1)));
         assert_eq!(marked.is_settled(T), HAS_CHANGE_TIME);
+        assert_ne!(marked.passing_version(), marked.passing_version());
+    }
+
+    #[test]
+    fn a_file_system_without_times_is_never_trusted() {
+        let none = FileTime { seconds: 0, nanos: 0 };
+        assert!(!stat(none, none).is_settled(T));
     }
 
     #[test]

@@ -11,8 +11,8 @@ use crate::layout::Place;
 use crate::lock::{Lock, deadline};
 use crate::look::{Found, Keys, Sight, read_file, wait_before_next_look};
 use crate::notes::{Note, Notes};
-use crate::platform::Dir;
-use crate::replace::Temporary;
+use crate::platform::{Dir, Opened};
+use crate::replace::{Placed, Temporary};
 use crate::stamp::{FileTime, Stat};
 
 /// How an exclusive section has ended.
@@ -123,7 +123,6 @@ impl Inner {
         let failed = |error| Error::io(format_args!("cannot move {} aside", place.path.display()), error);
         let aside = damage::set_aside(&dir, &place).map_err(failed)?;
         dir.remove(&place.file).and_then(|()| dir.sync()).map_err(failed)?;
-        self.last.forget();
         place.remember(|memory| memory.had_content = false);
         Ok(Some(place.dir.join(aside)))
     }
@@ -142,10 +141,10 @@ impl Inner {
 
     /// The document that this process has written last, if its file stands there unchanged.
     fn look_back(&self, dir: &Dir, place: &Place) -> Result<Option<Sight>> {
+        let Some((written, document)) = self.last.take(place) else { return Ok(None) };
         let looked_at = FileTime::now();
-        let stat = stat(dir, place)?;
-        let document = stat.as_ref().and_then(|stat| self.last.document(place, stat));
-        Ok(document.map(|document| Sight { found: Found::Document(document), stat, looked_at }))
+        let is_unchanged = is_unchanged(dir, place, Some(&written))?;
+        Ok(is_unchanged.then_some(Sight { found: Found::Document(document), stat: Some(written), looked_at }))
     }
 }
 
@@ -169,16 +168,21 @@ impl Section<'_> {
             return Ok(Outcome::Disturbed);
         }
         self.set_aside_if_damaged()?;
-        let Some(stat) = temporary.put_in_place(&self.place.file, self.seen.as_ref()).map_err(failed)? else {
-            return Ok(Outcome::Disturbed);
+        let placed = temporary.put_in_place(&self.place.file, self.seen.as_ref()).map_err(failed)?;
+        let (sound, stamp) = match placed {
+            None => return Ok(Outcome::Disturbed),
+            Some(Placed::Ours(stat)) => (Some(stat), stat.version(FileTime::now())),
+            Some(Placed::Unsure(stat)) => (None, stat.passing_version()),
         };
         let is_plaintext = !self.inner.protection.is_protected();
         self.place.remember(|memory| {
             memory.had_content = true;
-            memory.sound = is_plaintext.then_some(stat);
+            memory.sound = sound.filter(|_| is_plaintext);
         });
-        self.inner.last.keep(self.place, stat, document);
-        Ok(Outcome::Done(Some(stat.version(FileTime::now()))))
+        if let Some(stat) = sound {
+            self.inner.last.keep(self.place, stat, document);
+        }
+        Ok(Outcome::Done(Some(stamp)))
     }
 
     fn remove(&self) -> Result<Outcome> {
@@ -192,7 +196,6 @@ impl Section<'_> {
             self.dir.remove(key_file).map_err(failed)?;
         }
         self.dir.sync().map_err(failed)?;
-        self.inner.last.forget();
         self.place.remember(|memory| *memory = crate::layout::Memory::default());
         Ok(Outcome::Done(None))
     }
@@ -217,10 +220,11 @@ impl Section<'_> {
 
 /// Whether the cache file is the one that `seen` is the stat of.
 fn is_unchanged(dir: &Dir, place: &Place, seen: Option<&Stat>) -> Result<bool> {
-    Ok(stat(dir, place)?.as_ref() == seen)
-}
-
-fn stat(dir: &Dir, place: &Place) -> Result<Option<Stat>> {
     let failed = |error| Error::io(format_args!("cannot look at {}", place.path.display()), error);
-    dir.stat(&place.file).map_err(failed)
+    // Opened, since network file systems ask the server then, and answer a mere stat from memory.
+    Ok(match dir.open_file(&place.file, false).map_err(failed)? {
+        Opened::File(_, stat) => seen == Some(&stat),
+        Opened::Absent => seen.is_none(),
+        Opened::Unusable(_) => false,
+    })
 }

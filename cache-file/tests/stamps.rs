@@ -7,7 +7,7 @@ mod common;
 use std::collections::HashSet;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -140,6 +140,53 @@ fn a_folder_of_partitions_tells_stamps_without_a_future_once_it_is_known() {
     assert_eq!(pollster::block_on(other.stamp(&user)).expect("looked"), committed.after);
     assert_eq!(stamp(&other, &user), committed.after);
     assert_eq!(stamp(&other, &PartitionKey::user("v")), None);
+}
+
+/// Calls `write` as soon as there is another file at the path, as a program does that is woken by the change and takes
+/// no lock.
+fn right_behind(path: &Path, write: impl FnOnce(&Path) + Send + 'static) -> std::thread::JoinHandle<()> {
+    let inode = |path: &Path| fs::metadata(path).map(|metadata| metadata.ino());
+    let (path, before) = (path.to_owned(), inode(path).expect("is there"));
+    std::thread::spawn(move || {
+        while inode(&path).is_ok_and(|inode| inode == before) {
+            std::hint::spin_loop();
+        }
+        write(&path);
+    })
+}
+
+#[test]
+fn a_write_in_place_right_behind_our_own_is_never_taken_for_ours() {
+    for round in 0..40 {
+        let folder = Folder::new();
+        let store = folder.plaintext();
+        put(&store, &SHARED, "aaaa").expect("written");
+        // The same size: the times must tell.
+        let foreign = right_behind(&folder.cache(), |path| {
+            let renamed = fs::read_to_string(path).expect("read").replace("aaaa", "zzzz");
+            let file = fs::OpenOptions::new().write(true).open(path).expect("opened");
+            file.write_all_at(renamed.as_bytes(), 0).expect("written");
+        });
+        let committed = put(&store, &SHARED, "bbbb").expect("written");
+        foreign.join().expect("no panic");
+        assert_ne!(stamp(&store, &SHARED), committed.after, "round {round}");
+        put(&store, &SHARED, "cccc").expect("written");
+        assert_eq!(keys(&store, &SHARED).expect("read"), ["bbbb", "cccc", "zzzz"], "round {round}");
+    }
+}
+
+#[test]
+fn a_sign_out_in_place_right_behind_our_own_write_holds() {
+    for round in 0..40 {
+        let folder = Folder::new();
+        let store = folder.plaintext();
+        put(&store, &SHARED, "a").expect("written");
+        let foreign = right_behind(&folder.cache(), |path| fs::write(path, "{}").expect("written"));
+        put(&store, &SHARED, "b").expect("written");
+        foreign.join().expect("no panic");
+        put(&store, &SHARED, "c").expect("written");
+        assert_eq!(keys(&store, &SHARED).expect("read"), ["c"], "round {round}");
+    }
 }
 
 /// Counts how often a file is opened.

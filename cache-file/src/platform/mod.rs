@@ -9,6 +9,7 @@
 //! | `StatPath` | one stat of a path, without an allocation |
 //! | `create_lock`, `open_lock`, `still_holds`, `drop_lock` | the lock file that MSAL libraries respect |
 //! | `take_lease`, `drop_lease` | a lock that only this library uses and that death frees |
+//! | `set_modified`, `announce` | the time of the last write; what makes watchers look |
 //! | `here`, `is_alive` | which kernel and process namespace this is; whether a process runs in it |
 
 #[cfg(unix)]

@@ -181,6 +181,11 @@ pub(crate) fn set_modified(file: &File, time: FileTime) -> io::Result<()> {
     file.set_modified(time.into())
 }
 
+/// Lets those who watch the file see that it has changed: they look for a change of the time of the last write.
+pub(crate) fn announce(file: &File, modified: FileTime) -> io::Result<()> {
+    set_modified(file, modified)
+}
+
 /// Makes the lock file `name` with `line` in it, held by this process; `None` if the name is taken.
 pub(crate) fn create_lock(dir: &Dir, name: &OsStr, line: &str) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
