@@ -50,7 +50,14 @@ impl Environments {
     /// group.
     #[must_use]
     pub fn with_group<'h>(self, hosts: impl IntoIterator<Item = &'h str>) -> Self {
-        let group: Box<[Box<str>]> = hosts.into_iter().map(|host| host_of(host).to_lowercase().into()).collect();
+        let mut group: Vec<Box<str>> = Vec::new();
+        for host in hosts.into_iter().map(host_of) {
+            if !group.iter().any(|known| eq_ignore_case(known, host)) {
+                // Character by character, as hosts are compared.
+                group.push(host.chars().flat_map(char::to_lowercase).collect::<String>().into());
+            }
+        }
+        let group: Box<[Box<str>]> = group.into();
         let rest = self.groups.iter().map(|known| -> Box<[Box<str>]> {
             known.iter().filter(|host| !group.iter().any(|new| eq_ignore_case(new, host))).cloned().collect()
         });
@@ -117,6 +124,13 @@ mod tests {
         assert_eq!(environments.preferred("adfs.contoso.example:443"), "adfs.contoso.example");
         assert!(environments.same("adfs.contoso.example", "ADFS.contoso.example:443"));
         assert!(!environments.same("adfs.contoso.example", "login.windows.net"));
+    }
+
+    #[test]
+    fn a_group_names_each_host_once_and_in_any_spelling() {
+        let environments = Environments::default().with_group(["a.example", "A.example:443", "b.ΟΔΟΣ"]);
+        assert_eq!(environments.aliases("a.example").len(), 2);
+        assert!(environments.same("a.example", "B.ΟΔΟΣ") && environments.same("b.οδοσ", "a.example"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Comparison and hashing of ids "ignoring case", without allocating.
 
-/// Whether both texts are the same once lower-cased by Unicode's rules, as the MSAL libraries lower-case key text.
+/// Whether both texts are the same once each of their characters is lower-cased by Unicode's rules, as MSAL.NET lower-cases
+/// key text. (MSAL Python and Node also tell a sigma at the end of a word from others; no id ends in one.)
 #[inline]
 pub(crate) fn eq_ignore_case(a: &str, b: &str) -> bool {
     // Callers nearly always spell an id as it was stored.

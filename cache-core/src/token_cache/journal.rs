@@ -7,26 +7,33 @@ use foldhash::fast::RandomState;
 
 use crate::changes::{Change, Guard};
 use crate::entry::{Entry, EntryId, Version};
+use crate::environment::host_of;
+use crate::text::eq_ignore_case;
 
 #[derive(Clone, Default)]
 pub(super) struct Journal {
     changes: Vec<Option<Change>>,
     /// Where the change of an entry stands.
     latest: HashMap<EntryId, usize, RandomState>,
+    /// Whether an account was removed; in most updates none is.
+    removes_accounts: bool,
 }
 
 impl Journal {
     /// Notes a put of an entry that the store held in the version `replaces`.
     pub(super) fn put(&mut self, entry: Entry, replaces: Option<Version>, guard: Option<Guard>) {
         let id = entry.id.clone();
+        // What the store held of an account is no condition once it is removed: what comes now signs it in again.
+        let guard = guard.filter(|_| !self.removes_account_of(&entry));
         let at = self.latest.get(&id).copied();
-        // The first change of this entry knows best what the store held.
+        // The first change of this entry knows what the store held.
         let (guard, replaces) = match at.and_then(|at| self.changes[at].take()) {
-            Some(Change::Put { guard, replaces: held, .. }) => (guard, replaces.or(held)),
-            Some(Change::Remove { if_match: held, .. }) => (guard, replaces.or(held)),
+            // A put that needed no guard once needs none.
+            Some(Change::Put { guard: before, replaces: held, .. }) => (before.and(guard), held),
+            Some(Change::Remove { if_match: held, .. }) => (guard, held),
             _ => (guard, replaces),
         };
-        self.note(at, id, Change::Put { entry, replaces, guard });
+        self.note(id, Change::Put { entry, replaces, guard });
     }
 
     /// Notes the removal of an entry that the store held in the version `if_match`; `None`: not at all.
@@ -34,22 +41,28 @@ impl Journal {
         let at = self.latest.get(&id).copied();
         let held = match at.and_then(|at| self.changes[at].take()) {
             Some(Change::Put { replaces: held, .. } | Change::Remove { if_match: held, .. }) => held,
-            _ => None,
+            _ => if_match,
         };
-        match if_match.or(held) {
-            Some(version) => self.note(at, id.clone(), Change::Remove { id, if_match: Some(version) }),
+        match held {
+            Some(version) => self.note(id.clone(), Change::Remove { id, if_match: Some(version) }),
             None => {
                 self.latest.remove(&id);
             }
         }
     }
 
-    /// Notes the removal of an account, which takes everything of it that the store holds by then. Of its own entries,
-    /// `ids`, no earlier change matters any more; those of others stay as they are noted.
+    /// Notes the removal of an account, which takes everything of it that the store holds by then. Puts of its own entries,
+    /// `ids`, that are new to the store do not matter any more. Others stay, since the store may hold what they replace for
+    /// another account.
     pub(super) fn remove_account(&mut self, home_account_id: &str, environments: Arc<[Box<str>]>, ids: &[EntryId]) {
-        for at in ids.iter().filter_map(|id| self.latest.remove(id)) {
-            self.changes[at] = None;
+        for id in ids {
+            let at = self.latest.get(id).copied();
+            if let Some(at) = at.filter(|at| matches!(self.changes[*at], Some(Change::Put { replaces: None, .. }))) {
+                self.changes[at] = None;
+                self.latest.remove(id);
+            }
         }
+        self.removes_accounts = true;
         self.changes.push(Some(Change::RemoveAccount { home_account_id: home_account_id.into(), environments }));
     }
 
@@ -77,13 +90,23 @@ impl Journal {
         self.changes.into_iter().flatten().collect()
     }
 
-    fn note(&mut self, at: Option<usize>, id: EntryId, change: Change) {
-        match at {
-            Some(at) => self.changes[at] = Some(change),
-            None => {
-                self.latest.insert(id, self.changes.len());
-                self.changes.push(Some(change));
+    fn removes_account_of(&self, entry: &Entry) -> bool {
+        let Some(account) = entry.account.as_ref().filter(|_| self.removes_accounts) else { return false };
+        let host = host_of(&account.environment);
+        self.changes.iter().flatten().any(|change| match change {
+            Change::RemoveAccount { home_account_id, environments } => {
+                let is_there = environments.iter().any(|environment| eq_ignore_case(host_of(environment), host));
+                is_there && *home_account_id == account.home_account_id
             }
-        }
+            _ => false,
+        })
+    }
+
+    /// At the end, also where an earlier change of the entry stood elsewhere: the store makes the changes in this order,
+    /// and one between the two may remove the account, or need the entry as its guard.
+    fn note(&mut self, id: EntryId, change: Change) {
+        while self.changes.pop_if(|change| change.is_none()).is_some() {}
+        self.latest.insert(id, self.changes.len());
+        self.changes.push(Some(change));
     }
 }

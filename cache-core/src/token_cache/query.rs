@@ -8,7 +8,7 @@ use crate::scopes;
 ///
 /// Compared exactly: home account id, assertion hash (base64 padding aside), key id. Compared ignoring case: client id,
 /// realm, token type, scopes. The environment matches any alias of its cloud. `openid`, `profile`, `offline_access` and
-/// `email` are not asked for unless nothing else is.
+/// `email` are not asked for unless nothing else is. An empty set of scopes asks for nothing, and finds nothing.
 ///
 /// ```
 /// use cache_core::{AccessTokenQuery, TokenCache, UnixSeconds};
