@@ -183,9 +183,7 @@ fn the_time_of_the_last_write_grows_by_a_millisecond_at_least() {
 }
 
 #[test]
-fn the_times_of_the_new_file_are_set_after_it_has_its_name() {
-    // Watchers of other libraries see that, and not a bare rename. It shows in the times: the last change is not the
-    // last write.
+fn the_last_change_of_a_file_of_ours_is_not_its_last_write() {
     for folder in [Folder::new(), Folder::in_memory()] {
         let store = folder.plaintext();
         for n in 0..20 {
@@ -194,6 +192,31 @@ fn the_times_of_the_new_file_are_set_after_it_has_its_name() {
             assert_ne!((stat.mtime(), stat.mtime_nsec()), (stat.ctime(), stat.ctime_nsec()));
         }
     }
+}
+
+/// The watcher of MSAL.NET raises an event for these, and none for a rename.
+#[cfg(target_os = "linux")]
+#[test]
+fn watchers_hear_of_a_write_under_the_name_of_the_cache() {
+    use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init};
+
+    let folder = Folder::new();
+    let store = folder.plaintext();
+    put(&store, &SHARED, "a").expect("written");
+    let watcher = init(CreateFlags::NONBLOCK).expect("watches");
+    add_watch(&watcher, folder.path(), WatchFlags::ATTRIB | WatchFlags::MODIFY | WatchFlags::MOVED_TO)
+        .expect("watches");
+    put(&store, &SHARED, "b").expect("written");
+
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+    let mut events = Reader::new(&watcher, &mut buffer);
+    let mut heard = Vec::new();
+    while let Ok(event) = events.next() {
+        if event.file_name().is_some_and(|name| name.to_bytes() == b"msal.cache") {
+            heard.push(event.events());
+        }
+    }
+    assert_eq!(heard, [ReadFlags::MOVED_TO, ReadFlags::ATTRIB]);
 }
 
 #[test]

@@ -207,12 +207,11 @@ pub(crate) fn set_modified(file: &File, time: FileTime) -> io::Result<()> {
     Ok(rustix::fs::futimens(file, &rustix::fs::Timestamps { last_access, last_modification })?)
 }
 
-/// Lets those who watch the file see that it has changed: they miss a bare rename, and see a change of any of its times.
-/// The time of the last write stays, by which others' writes are told.
+/// Lets those who watch the file see that it has changed. They miss a bare rename, and a change of the time of the last
+/// access; of the mode they hear, also where it stays what it was. The time of the last write stays, by which others'
+/// writes are told.
 pub(crate) fn announce(file: &File, _modified: FileTime) -> io::Result<()> {
-    let last_access = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
-    let last_modification = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
-    Ok(rustix::fs::futimens(file, &rustix::fs::Timestamps { last_access, last_modification })?)
+    tighten(file)
 }
 
 /// What `link` answers on file systems without hard links.
