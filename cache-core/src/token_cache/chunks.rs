@@ -10,6 +10,15 @@ pub(super) struct Chunks<T, const SIZE: usize> {
     length: usize,
 }
 
+/// The elements of chunks that are new. To reach one asks nobody whether it is shared.
+pub(super) struct Unshared<'c, T, const SIZE: usize>(Vec<&'c mut [T]>);
+
+impl<T, const SIZE: usize> Unshared<'_, T, SIZE> {
+    pub(super) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
+        self.0.get_mut(at / SIZE)?.get_mut(at % SIZE)
+    }
+}
+
 impl<T, const SIZE: usize> Default for Chunks<T, SIZE> {
     fn default() -> Self {
         Self { chunks: Vec::new(), length: 0 }
@@ -38,10 +47,11 @@ impl<T, const SIZE: usize> Chunks<T, SIZE> {
 }
 
 impl<T: Clone + Default, const SIZE: usize> Chunks<T, SIZE> {
-    /// So many default elements: fewer than `SIZE`, or a multiple of it.
-    pub(super) fn filled(length: usize) -> Self {
+    /// So many default elements, fewer than `SIZE` or a multiple of it, and changed by `fill` before anybody shares them.
+    pub(super) fn filled(length: usize, fill: impl FnOnce(&mut Unshared<'_, T, SIZE>)) -> Self {
         let chunk = |length: usize| (0..length).map(|_| T::default()).collect();
-        let chunks = (0..length.div_ceil(SIZE)).map(|_| chunk(length.min(SIZE))).collect();
+        let mut chunks: Vec<Arc<[T]>> = (0..length.div_ceil(SIZE)).map(|_| chunk(length.min(SIZE))).collect();
+        fill(&mut Unshared(chunks.iter_mut().map(Arc::make_mut).collect()));
         Self { chunks, length }
     }
 
@@ -69,7 +79,7 @@ impl<T: Clone + Default, const SIZE: usize> Chunks<T, SIZE> {
             [lone] if lone.len() < SIZE => Arc::make_mut(lone),
             [] => &mut [],
             _ => {
-                self.chunks.extend(Self::filled(SIZE).chunks);
+                self.chunks.push((0..SIZE).map(|_| T::default()).collect());
                 return;
             }
         };
@@ -101,7 +111,8 @@ mod tests {
 
     #[test]
     fn a_clone_changes_nothing_in_the_other_and_copies_one_chunk() {
-        let mut chunks = Small::filled(32);
+        let mut chunks = Small::filled(32, |new| *new.get_mut(31).expect("is there") = 1);
+        assert_eq!((chunks.get(30), chunks.get(31), chunks.get(32)), (Some(&0), Some(&1), None));
         let before = chunks.clone();
         *chunks.get_mut(9).expect("is there") = 7;
         assert_eq!((chunks.get(9), before.get(9)), (Some(&7), Some(&0)));

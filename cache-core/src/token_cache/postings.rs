@@ -15,12 +15,14 @@ pub(super) struct Posting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hash(u32);
 
+type Slots = Chunks<Posting, 4096>;
+
 /// Postings by hash. Several may have the same.
 #[derive(Clone, Default)]
 pub(super) struct Postings {
     /// As many as a power of two, or none. A posting stands at the place that its hash says, or behind others at the
     /// next free one.
-    slots: Chunks<Posting, 4096>,
+    slots: Slots,
     taken: usize,
 }
 
@@ -37,6 +39,11 @@ impl Default for Posting {
 impl Hash {
     pub(super) fn of(hash: u64) -> Self {
         Self((hash ^ (hash >> 32)) as u32)
+    }
+
+    /// The place among so many: the share of them that this hash is of all hashes.
+    fn home(self, places: usize) -> usize {
+        ((u64::from(self.0) * places as u64) >> 32) as usize
     }
 }
 
@@ -108,8 +115,7 @@ impl Postings {
 
     /// The place that the hash says.
     fn home(&self, hash: Hash) -> usize {
-        // The share of the table that the hash is of all hashes.
-        ((u64::from(hash.0) * self.slots.len() as u64) >> 32) as usize
+        hash.home(self.slots.len())
     }
 
     fn after(&self, at: usize) -> usize {
@@ -132,11 +138,21 @@ impl Postings {
     }
 
     fn grow(&mut self) {
-        let larger = Chunks::filled((self.slots.len() * 2).max(8));
-        let smaller = std::mem::replace(&mut self.slots, larger);
-        for posting in smaller.iter().filter(|posting| posting.rows != FREE) {
-            self.settle(*posting);
-        }
+        let length = (self.slots.len() * 2).max(8);
+        let taken = self.slots.iter().filter(|posting| posting.rows != FREE);
+        let larger = Slots::filled(length, |larger| {
+            for posting in taken {
+                let mut at = posting.hash.home(length);
+                while let Some(slot) = larger.get_mut(at) {
+                    if slot.rows == FREE {
+                        *slot = *posting;
+                        break;
+                    }
+                    at = (at + 1) & (length - 1);
+                }
+            }
+        });
+        self.slots = larger;
     }
 }
 

@@ -282,17 +282,19 @@ impl<E: Hashed> Table<E> {
     /// Inserts, or replaces the row with the same key text.
     fn put(&mut self, hashing: &Hashing, key: &str, row: Row<E>) {
         self.take(hashing, key);
-        let at = self.free.pop().unwrap_or_else(|| {
-            // Two thousand million entries of one partition do not fit any memory.
-            assert!(self.rows.len() < MOST_ROWS, "a partition of two thousand million entries");
-            self.rows.push(None) as u32
-        });
+        // Two thousand million entries of one partition do not fit any memory.
+        assert!(self.rows.len() < MOST_ROWS, "a partition of two thousand million entries");
+        let gap = self.free.pop();
+        let at = gap.unwrap_or(self.rows.len() as u32);
         row.entity.hashes(hashing, |hash| self.index.insert(hash, at));
         self.by_key.insert(hashing.key(key), at);
         self.extended += usize::from(row.entity.is_extended());
         self.length += row.length();
-        if let Some(place) = self.rows.get_mut(at as usize) {
-            *place = Some(row);
+        match gap.and_then(|gap| self.rows.get_mut(gap as usize)) {
+            Some(place) => *place = Some(row),
+            None => {
+                self.rows.push(Some(row));
+            }
         }
     }
 }
