@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::TokenCache;
-use super::table::Row;
+use super::row::Row;
 use crate::schema::Account;
 use crate::text::eq_ignore_case;
 

@@ -7,7 +7,8 @@ use foldhash::fast::RandomState;
 
 use super::TokenCache;
 use super::rivals::Kept;
-use super::table::{Row, Table};
+use super::row::Row;
+use super::table::Table;
 use crate::changes::{Change, Guard};
 use crate::entry::{AccountRef, Entry, EntryId, Stored, Version};
 use crate::json::same_entity;

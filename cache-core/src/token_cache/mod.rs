@@ -11,6 +11,7 @@ mod lookup;
 mod postings;
 mod query;
 mod rivals;
+mod row;
 mod save;
 mod table;
 mod write;
@@ -25,7 +26,8 @@ pub use self::write::{Insertable, TokenResponse};
 
 use self::index::Hashing;
 use self::journal::Journal;
-use self::table::{Row, Section, Table};
+use self::row::Row;
+use self::table::{Section, Table};
 use crate::entry::{Entry, EntryId, Stored};
 use crate::environment::Environments;
 use crate::schema::{AccessToken, Account, AppMetadata, IdToken, RefreshToken, section};
