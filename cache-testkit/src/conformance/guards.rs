@@ -22,6 +22,24 @@ pub async fn a_put_is_skipped_without_its_account(setup: &Setup<'_>) {
     setup.expect_only(&[]).await;
 }
 
+/// An account that was written twice and then removed is gone, whatever else of the partition stays; also when all of
+/// that and the put are one commit.
+pub async fn an_account_that_was_replaced_and_removed_is_gone(setup: &Setup<'_>) {
+    let other = account("other").of(BOB, PUBLIC[0]).entry();
+    setup.given(&other).await;
+    let user = |name: &str| Change::put(account("user").of(ALICE, PUBLIC[0]).secret(name).entry());
+    let removed = || Change::remove(account("user").entry().id);
+    let late = || guarded(&token(), by_account(ALICE, &PUBLIC));
+    setup.apply(vec![user("once")]).await;
+    setup.apply(vec![user("twice")]).await;
+    setup.apply(vec![removed()]).await;
+    for changes in [vec![late()], vec![user("once"), user("twice"), removed(), late()]] {
+        let done = setup.commit(changes).await;
+        assert_eq!(done.skipped, skip(&token(), Skip::GuardGone));
+        setup.expect_only(&[&other]).await;
+    }
+}
+
 /// Any of the guard's environments will do, ignoring case and port.
 pub async fn an_account_under_another_host_of_the_cloud_counts(setup: &Setup<'_>) {
     let user = account("user").of(ALICE, "LOGIN.microsoftonline.com:443").entry();

@@ -47,6 +47,7 @@ macro_rules! conformance_suite {
             guards: [
                 a_put_applies_while_its_account_is_present
                 a_put_is_skipped_without_its_account
+                an_account_that_was_replaced_and_removed_is_gone
                 an_account_under_another_host_of_the_cloud_counts
                 an_account_without_a_host_counts
                 an_account_in_another_cloud_does_not_count
