@@ -1,28 +1,27 @@
 //! The reference store: entries in the memory of this process.
 
+mod journal;
+mod rows;
+
 use std::collections::BTreeMap;
-use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sha2::{Digest as _, Sha256};
 
-use self::client::Sealed;
+use self::journal::Journal;
+use self::rows::{Row, Tag, Tags, client};
 use crate::changes::{Changes, Committed, Skip};
 use crate::document_store::{Fences, change_id, fenced};
-use crate::entry::{Entry, EntryId, Snapshot, Stored, Version};
-use crate::environment::host_of;
+use crate::entry::{EntryId, Snapshot, Stored, Version};
 use crate::error::Result;
 use crate::lease::ProcessLeases;
-use crate::merge::{Entries, Facts, merge};
+use crate::merge::merge;
 use crate::partition::PartitionKey;
-use crate::schema::section;
 use crate::store::{CacheStore, Lease};
-use crate::time::{Clock, SystemClock, UnixMillis};
+use crate::time::{Clock, SystemClock};
 
 /// Keeps entries in the memory of this process: for programs that need no persistence, for tests, and as the measure of
 /// other stores.
@@ -76,24 +75,6 @@ struct Partition {
 }
 
 type Rows = BTreeMap<Tag, Row>;
-type Tag = Arc<[u8]>;
-
-/// An entry as the store side sees it. Merging reads this and nothing else.
-#[derive(Clone)]
-struct Row {
-    account: Option<Tag>,
-    is_account: bool,
-    written_at: Option<UnixMillis>,
-    version: Version,
-    entry: Sealed,
-}
-
-impl Row {
-    /// The account that this is the `Account` entry of.
-    fn names_account(&self) -> Option<&Tag> {
-        self.account.as_ref().filter(|_| self.is_account)
-    }
-}
 
 impl MemoryStore {
     /// An empty store.
@@ -186,7 +167,7 @@ impl CacheStore for MemoryStore {
         }
         let nothing = Partition::default();
         let stored = content.partitions.get(partition).unwrap_or(&nothing);
-        let mut journal = Journal { tags: &self.0.tags, stored, written: BTreeMap::new(), accounts: BTreeMap::new() };
+        let mut journal = Journal::new(&self.0.tags, stored);
         let skipped = merge(&mut journal, changes, self.0.clock.now());
         let rows = journal.into_changes();
         content.apply(partition, rows);
@@ -261,189 +242,14 @@ impl Partition {
     }
 }
 
-/// What a commit writes, on top of rows that stay as they are until the whole commit is decided. The entries that it is
-/// handed are the writer's own; of stored ones it sees rows.
-struct Journal<'a> {
-    tags: &'a Tags,
-    stored: &'a Partition,
-    written: BTreeMap<Tag, Option<Row>>,
-    /// How many `Account` entries of each account came, less those that went.
-    accounts: BTreeMap<Tag, isize>,
-}
-
-impl Journal<'_> {
-    fn row(&self, tag: &[u8]) -> Option<&Row> {
-        match self.written.get(tag) {
-            Some(written) => written.as_ref(),
-            None => self.stored.rows.get(tag),
-        }
-    }
-
-    fn rows(&self) -> impl Iterator<Item = (&Tag, &Row)> {
-        let untouched = self.stored.rows.iter().filter(|(tag, _)| !self.written.contains_key(*tag));
-        untouched.chain(self.written.iter().filter_map(|(tag, row)| Some((tag, row.as_ref()?))))
-    }
-
-    fn write(&mut self, tag: Tag, row: Option<Row>) {
-        let account = |row: Option<&Row>| row.and_then(Row::names_account).cloned();
-        for (account, change) in [(account(self.row(&tag)), -1), (account(row.as_ref()), 1)] {
-            if let Some(account) = account {
-                *self.accounts.entry(account).or_default() += change;
-            }
-        }
-        self.written.insert(tag, row);
-    }
-
-    fn account_tags(&self, home_account_id: &str, environments: &[Box<str>]) -> Vec<Tag> {
-        // An entry that names no host goes with its user in any cloud.
-        let hosts = environments.iter().map(|environment| &**environment).chain([""]);
-        hosts.map(|host| self.tags.account(home_account_id, host)).collect()
-    }
-
-    /// What differs from the rows underneath: an entry that came and went in one commit does not.
-    fn into_changes(mut self) -> BTreeMap<Tag, Option<Row>> {
-        self.written.retain(|tag, row| match (row, self.stored.rows.get(tag)) {
-            (Some(new), Some(old)) => new.version != old.version,
-            (None, None) => false,
-            _ => true,
-        });
-        self.written
-    }
-}
-
-impl Entries for Journal<'_> {
-    fn facts(&self, entry: &Entry) -> Option<Facts> {
-        let row = self.row(&self.tags.id(&entry.id))?;
-        let same_content = row.version == self.tags.version(entry);
-        Some(Facts { written_at: row.written_at, version: row.version.clone(), same_content })
-    }
-
-    fn facts_of(&self, id: &EntryId) -> Option<Facts> {
-        let row = self.row(&self.tags.id(id))?;
-        Some(Facts { written_at: row.written_at, version: row.version.clone(), same_content: false })
-    }
-
-    fn holds_account(&self, home_account_id: &str, environments: &[Box<str>]) -> bool {
-        let tags = self.account_tags(home_account_id, environments);
-        tags.iter().any(|tag| {
-            let stored = self.stored.accounts.get(tag).copied().unwrap_or_default();
-            stored.saturating_add_signed(self.accounts.get(tag).copied().unwrap_or_default()) > 0
-        })
-    }
-
-    fn put(&mut self, entry: &Entry) {
-        self.write(self.tags.id(&entry.id), Some(client::seal(self.tags, entry)));
-    }
-
-    fn remove(&mut self, id: &EntryId) {
-        self.write(self.tags.id(id), None);
-    }
-
-    fn remove_account(&mut self, home_account_id: &str, environments: &[Box<str>]) {
-        let tags = self.account_tags(home_account_id, environments);
-        let gone = |row: &Row| row.account.as_ref().is_some_and(|tag| tags.contains(tag));
-        let gone: Vec<Tag> = self.rows().filter(|(_, row)| gone(row)).map(|(tag, _)| Arc::clone(tag)).collect();
-        for tag in gone {
-            self.write(tag, None);
-        }
-    }
-}
-
-/// How the store side names what it must compare. Equal things have equal tags, different things different ones.
-enum Tags {
-    /// The things themselves.
-    Readable,
-    /// SHA-256 over a key of this store's own and the things.
-    Keyed([u8; 32]),
-}
-
-impl Tags {
-    /// Tags under a new key. The key comes from the seeds of std's hash maps, which are random but not made for
-    /// secrecy: enough for a store that shows what rules may see, not for one that hides it.
-    fn keyed() -> Self {
-        let mut key = [0; 32];
-        for part in key.chunks_exact_mut(8) {
-            part.copy_from_slice(&RandomState::new().build_hasher().finish().to_le_bytes());
-        }
-        Self::Keyed(key)
-    }
-
-    fn id(&self, id: &EntryId) -> Tag {
-        self.tag(b"id", &[id.section().as_bytes(), id.key().as_bytes()])
-    }
-
-    /// Home account ids are compared exactly, hosts ignoring case and port.
-    fn account(&self, home_account_id: &str, environment: &str) -> Tag {
-        let host: String = host_of(environment).chars().flat_map(char::to_lowercase).collect();
-        self.tag(b"account", &[home_account_id.as_bytes(), host.as_bytes()])
-    }
-
-    fn version(&self, entry: &Entry) -> Version {
-        let id = &entry.id;
-        match self {
-            Self::Readable => Version::of_content(&entry.json),
-            Self::Keyed(_) => {
-                let parts = [id.section().as_bytes(), id.key().as_bytes(), entry.json.expose()];
-                Version::new(&self.tag(b"content", &parts))
-            }
-        }
-    }
-
-    /// Each part is preceded by its length, so that no two lists of parts run into the same bytes.
-    fn tag(&self, what: &[u8], parts: &[&[u8]]) -> Tag {
-        let parts = [what].into_iter().chain(parts.iter().copied());
-        let pieces = parts.map(|part| ((part.len() as u64).to_le_bytes(), part));
-        match self {
-            Self::Readable => {
-                let mut bytes = Vec::new();
-                for (length, part) in pieces {
-                    bytes.extend_from_slice(&length);
-                    bytes.extend_from_slice(part);
-                }
-                bytes.into()
-            }
-            Self::Keyed(key) => {
-                let mut hash = Sha256::new_with_prefix(key);
-                for (length, part) in pieces {
-                    hash.update(length);
-                    hash.update(part);
-                }
-                Tag::from(hash.finalize().as_slice())
-            }
-        }
-    }
-}
-
-/// The side that holds the key: it alone closes and opens entries.
-mod client {
-    use super::{Row, Tags, section};
-    use crate::entry::{Entry, Stored};
-
-    /// An entry that the store side cannot look into.
-    #[derive(Clone)]
-    pub(super) struct Sealed(Entry);
-
-    pub(super) fn seal(tags: &Tags, entry: &Entry) -> Row {
-        Row {
-            account: entry.account.as_ref().map(|account| tags.account(&account.home_account_id, &account.environment)),
-            is_account: entry.id.section() == section::ACCOUNT,
-            written_at: entry.written_at,
-            version: tags.version(entry),
-            entry: Sealed(entry.clone()),
-        }
-    }
-
-    pub(super) fn open(row: &Row) -> Stored {
-        Stored { entry: row.entry.0.clone(), version: row.version.clone() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::changes::Change;
-    use crate::entry::AccountRef;
+    use crate::entry::{AccountRef, Entry};
+    use crate::schema::section;
     use crate::secret::Blob;
+    use crate::time::UnixMillis;
 
     fn entry() -> Entry {
         Entry {
