@@ -25,8 +25,8 @@ use crate::text::eq_ignore_case;
 /// A unified cache document taken apart into entries, each with its raw JSON.
 ///
 /// Accepts what the MSAL libraries write, and what a careless hand leaves: a byte order mark, trailing commas,
-/// comments, repeated names (the last one counts; entries of repeated sections are put together), missing or null sections, text that is not UTF-8 inside one entry.
-/// Entries that are not understood stay as they are.
+/// comments, repeated names (the last one counts; entries of repeated sections are put together), missing or null
+/// sections, text that is not UTF-8 inside one entry. Entries that are not understood stay as they are.
 ///
 /// Writing ([`render`](Self::render)) gives all five sections as objects, unknown sections after them, no byte order
 /// mark; entries that were not changed keep their raw JSON. Entries that are `null` or `{}`, or have no name and are no
@@ -124,7 +124,8 @@ impl UnifiedDocument {
         }
     }
 
-    /// Every entry, section by section in the document's order, each in memory of its own. Unknown sections are one entry each, with an empty key.
+    /// Every entry, section by section in the document's order, each in memory of its own. Unknown sections are one
+    /// entry each, with an empty key.
     pub fn into_entries(self) -> impl Iterator<Item = Entry> {
         self.sections.into_iter().flat_map(|Section { name, content }| {
             let (members, whole) = match content {

@@ -1,25 +1,24 @@
 //! Texts that repeat from entity to entity, kept once.
 
-use std::hash::BuildHasher as _;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 
 /// Gives equal texts the same memory while a cache is loaded: home account ids, environments, client ids, realms and
 /// targets repeat in every entry.
 #[derive(Default)]
-pub(crate) struct Texts {
-    known: HashTable<Arc<str>>,
-    hashing: RandomState,
-}
+pub(crate) struct Texts(HashSet<Arc<str>, RandomState>);
 
 impl Texts {
     /// The text, in memory that it shares with every equal one.
     pub(crate) fn share(&mut self, text: &str) -> Arc<str> {
-        let hash = self.hashing.hash_one(text);
-        let entry = self.known.entry(hash, |known| **known == *text, |known| self.hashing.hash_one(&**known));
-        Arc::clone(entry.or_insert_with(|| text.into()).get())
+        if let Some(known) = self.0.get(text) {
+            return Arc::clone(known);
+        }
+        let new: Arc<str> = text.into();
+        self.0.insert(Arc::clone(&new));
+        new
     }
 }
 

@@ -15,9 +15,12 @@ use crate::secret::{Blob, SecretBuffer};
 /// Rows by place; one that was taken out leaves a gap.
 type Rows<E> = Chunks<Option<Row<E>>, 256>;
 
+/// Standings that rows share: two or three for each layout. Those of layouts that are gone make room.
+const MOST_STANDINGS: usize = 16;
+
 /// Rows with two ways to find them: by key text, and by the hashes that [`Hashed`] names.
 #[derive(Clone)]
-pub(crate) struct Table<E> {
+pub(super) struct Table<E> {
     rows: Rows<E>,
     free: Vec<u32>,
     by_key: Keys,
@@ -31,7 +34,7 @@ pub(crate) struct Table<E> {
 }
 
 /// What an entity is found by.
-pub(crate) trait Hashed: Varying {
+pub(super) trait Hashed: Varying {
     /// Calls `each` with every hash that a lookup of this entity may begin at.
     fn hashes(&self, hashing: &Hashing, each: impl FnMut(Hash));
 
@@ -48,7 +51,7 @@ pub(crate) trait Hashed: Varying {
 }
 
 /// A table, whatever its entities are.
-pub(crate) trait Section {
+pub(super) trait Section {
     /// How many entities there are.
     fn len(&self) -> usize;
 
@@ -123,7 +126,7 @@ impl<E: Hashed> Section for Table<E> {
     }
 
     fn remove(&mut self, hashing: &Hashing, key: &str) -> Presence {
-        self.take(hashing, key).as_ref().map_or(Presence::Absent, Row::presence)
+        self.take(hashing, hashing.key(key), key).as_ref().map_or(Presence::Absent, Row::presence)
     }
 
     fn presence(&self, hashing: &Hashing, key: &str) -> Presence {
@@ -155,30 +158,30 @@ impl<E> Default for Table<E> {
 }
 
 impl<E: Hashed> Table<E> {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Row<E>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Row<E>> {
         self.rows.iter().flatten()
     }
 
-    pub(crate) fn by_key(&self, hashing: &Hashing, key: &str) -> Option<&Row<E>> {
+    pub(super) fn by_key(&self, hashing: &Hashing, key: &str) -> Option<&Row<E>> {
         self.row(self.place(hashing, key)?)
     }
 
-    pub(crate) fn row(&self, at: u32) -> Option<&Row<E>> {
+    pub(super) fn row(&self, at: u32) -> Option<&Row<E>> {
         self.rows.get(at as usize)?.as_ref()
     }
 
     /// The places of the rows under a hash. Allocates nothing.
-    pub(crate) fn places(&self, hash: Hash) -> &[u32] {
+    pub(super) fn places(&self, hash: Hash) -> &[u32] {
         self.index.rows(hash)
     }
 
     /// The rows under a hash.
-    pub(crate) fn under(&self, hash: Hash) -> impl Iterator<Item = &Row<E>> + Clone {
+    pub(super) fn under(&self, hash: Hash) -> impl Iterator<Item = &Row<E>> + Clone {
         self.places(hash).iter().filter_map(|at| self.row(*at))
     }
 
     /// How many entities are [extended](Hashed::is_extended).
-    pub(crate) fn extended(&self) -> usize {
+    pub(super) fn extended(&self) -> usize {
         self.extended
     }
 
@@ -213,16 +216,16 @@ impl<E: Hashed> Table<E> {
         let is_of_one = matches!(held, Held::Version(_));
         let row = Row::new(entity, Spelling::Laid(layout), held);
         if !is_of_one {
-            // Two or three per layout. Those of layouts that are gone make room.
             self.standings.truncate(MOST_STANDINGS - 1);
             self.standings.insert(0, Arc::clone(&row.standing));
         }
         row
     }
 
-    fn take(&mut self, hashing: &Hashing, key: &str) -> Option<Row<E>> {
+    /// Takes out the row under this key text, whose hash the caller has.
+    fn take(&mut self, hashing: &Hashing, hash: Hash, key: &str) -> Option<Row<E>> {
         let rows = &self.rows;
-        let at = self.by_key.remove(hashing.key(key), |at| stands(rows, at, key))?;
+        let at = self.by_key.remove(hash, |at| stands(rows, at, key))?;
         let row = self.rows.get_mut(at as usize)?.take()?;
         row.entity.hashes(hashing, |hash| self.index.remove(hash, at));
         self.extended -= usize::from(row.entity.is_extended());
@@ -233,13 +236,14 @@ impl<E: Hashed> Table<E> {
 
     /// Inserts, or replaces the row with the same key text.
     fn put(&mut self, hashing: &Hashing, key: &str, row: Row<E>) {
-        self.take(hashing, key);
+        let hash = hashing.key(key);
+        self.take(hashing, hash, key);
         // Two thousand million entries of one partition do not fit any memory.
         assert!(self.rows.len() < MOST_ROWS, "a partition of two thousand million entries");
         let gap = self.free.pop();
         let at = gap.unwrap_or(self.rows.len() as u32);
         row.entity.hashes(hashing, |hash| self.index.insert(hash, at));
-        self.by_key.insert(hashing.key(key), at);
+        self.by_key.insert(hash, at);
         self.extended += usize::from(row.entity.is_extended());
         self.length += row.length();
         match gap.and_then(|gap| self.rows.get_mut(gap as usize)) {
@@ -250,8 +254,6 @@ impl<E: Hashed> Table<E> {
         }
     }
 }
-
-const MOST_STANDINGS: usize = 16;
 
 fn stands<E: Hashed>(rows: &Rows<E>, at: u32, key: &str) -> bool {
     rows.get(at as usize).and_then(Option::as_ref).is_some_and(|row| row.is_under(key))
