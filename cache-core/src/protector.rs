@@ -66,6 +66,8 @@ pub enum Part<'a> {
     Document,
     /// The partition's own key, kept beside it so that partitions can be listed.
     Name,
+    /// The [journal](crate::ReapplyJournal) beside a document that is shared with careless writers.
+    Journal,
     /// One entry, with the facts that a store keeps in the clear beside it.
     Entry {
         /// The entry's id as the store names it.

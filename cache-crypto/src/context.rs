@@ -14,6 +14,7 @@ const ACCOUNT: u8 = 7;
 const DOCUMENT: u8 = 1;
 const NAME: u8 = 2;
 const ENTRY: u8 = 3;
+const JOURNAL: u8 = 4;
 
 /// Header and context, so that two places never give the same bytes: the fields have a fixed order, and each is
 /// preceded by its tag and its length. A partition's key can be a capability, so the bytes are wiped.
@@ -30,6 +31,7 @@ pub(crate) fn associated_data(header: &[u8], context: &Context<'_>) -> Result<Se
     match context.part {
         Part::Document => field(PART, &[DOCUMENT]),
         Part::Name => field(PART, &[NAME]),
+        Part::Journal => field(PART, &[JOURNAL]),
         Part::Entry { id, written_at, expires_on, account } => {
             let number = |number: Option<i64>| number.map(i64::to_le_bytes);
             field(PART, &[ENTRY]);
@@ -64,6 +66,7 @@ mod tests {
     enum OwnedPart {
         Document,
         Name,
+        Journal,
         Entry { id: Vec<u8>, written_at: Option<i64>, expires_on: Option<i64>, account: Vec<u8> },
     }
 
@@ -77,7 +80,7 @@ mod tests {
         });
         let entry = (bytes.clone(), time.clone(), time, bytes)
             .prop_map(|(id, written_at, expires_on, account)| OwnedPart::Entry { id, written_at, expires_on, account });
-        let part = prop_oneof![Just(OwnedPart::Document), Just(OwnedPart::Name), entry];
+        let part = prop_oneof![Just(OwnedPart::Document), Just(OwnedPart::Name), Just(OwnedPart::Journal), entry];
         (text, partition, part).prop_map(|(store, partition, part)| Place { store, partition, part })
     }
 
@@ -85,6 +88,7 @@ mod tests {
         let part = match &place.part {
             OwnedPart::Document => Part::Document,
             OwnedPart::Name => Part::Name,
+            OwnedPart::Journal => Part::Journal,
             OwnedPart::Entry { id, written_at, expires_on, account } => Part::Entry {
                 id,
                 written_at: written_at.map(UnixMillis),

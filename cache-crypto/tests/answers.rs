@@ -135,6 +135,7 @@ fn another_place_is_corrupt() {
         Context::document("file", &custom),
         Context::name("file"),
         Context::of("file", &user, Part::Name),
+        Context::of("file", &user, Part::Journal),
         Context::of("file", &user, entry(b"id", 1, expiry, b"account")),
         Context::of("file", &other, entry(b"id", 1, expiry, b"account")),
         Context::of("file", &user, entry(b"id2", 1, expiry, b"account")),

@@ -8,6 +8,7 @@ use cache_core::{Documents, Error, ErrorKind, Protector, Result};
 
 use crate::folder::Folder;
 use crate::inner::{Home, Inner};
+use crate::journal::Sharing;
 use crate::layout::Place;
 use crate::protection::Protection;
 use crate::store::FileStore;
@@ -37,6 +38,7 @@ pub struct FileStoreBuilder {
     protection: Option<Protection>,
     lock_wait: Duration,
     migrate_plaintext: bool,
+    sharing: Option<Sharing>,
 }
 
 impl FileStoreBuilder {
@@ -47,6 +49,7 @@ impl FileStoreBuilder {
             protection: None,
             lock_wait: Duration::from_secs(10),
             migrate_plaintext: false,
+            sharing: None,
         }
     }
 
@@ -80,9 +83,36 @@ impl FileStoreBuilder {
         self
     }
 
+    /// Shares the file with programs that use the MSAL libraries of other languages, and makes good what they do to our
+    /// entries: see [Sharing with MSAL libraries](crate#sharing-with-msal-libraries). For [`FileStore::at`] only.
+    pub fn shared_with_msal(mut self) -> Self {
+        self.sharing.get_or_insert_default();
+        self
+    }
+
+    /// Whether a copy of the last good document is kept beside a [shared](Self::shared_with_msal) file, to make good
+    /// damage to all entries, not to ours of the last minutes alone; on if nothing is said. The copy holds tokens, under
+    /// the protection of the cache itself.
+    ///
+    /// Shares the file if it was not shared yet.
+    pub fn last_good_copy(mut self, keep: bool) -> Self {
+        self.sharing.get_or_insert_default().keeps_copy = keep;
+        self
+    }
+
+    /// Whether a [shared](Self::shared_with_msal) file that is gone means that everybody was signed out, as it does where
+    /// Azure CLI logs out; off if nothing is said, by which our entries come back when somebody writes the file again.
+    ///
+    /// Shares the file if it was not shared yet.
+    pub fn absence_is_sign_out(mut self, is: bool) -> Self {
+        self.sharing.get_or_insert_default().absence_is_sign_out = is;
+        self
+    }
+
     /// The store. Touches no file yet.
     ///
-    /// `InvalidInput`: no protection was chosen, or no file can have this path.
+    /// `InvalidInput`: no protection was chosen, no file can have this path, or a folder of partitions is to be shared
+    /// with MSAL libraries, which know no such folders.
     pub fn build(self) -> Result<FileStore> {
         let invalid = |message: String| Error::new(ErrorKind::InvalidInput, message).in_store(crate::NAME);
         let Some(protection) = self.protection else {
@@ -92,6 +122,12 @@ impl FileStoreBuilder {
                     .to_owned(),
             ));
         };
+        if self.is_folder && self.sharing.is_some() {
+            return Err(invalid(
+                "the MSAL libraries of other languages share single files: give the path of one by `FileStore::at`"
+                    .to_owned(),
+            ));
+        }
         // A change of the working directory must not lead to another cache.
         let path = std::path::absolute(&self.path)
             .map_err(|error| invalid(format!("{} cannot be a path: {error}", self.path.display())))?;
@@ -100,7 +136,7 @@ impl FileStoreBuilder {
         } else {
             Home::File(Arc::new(Place::new(&path, None).map_err(|error| error.in_store(crate::NAME))?))
         };
-        Ok(FileStore::new(Inner::new(path, home, protection, self.lock_wait, self.migrate_plaintext)))
+        Ok(FileStore::new(Inner::new(path, home, protection, self.lock_wait, self.migrate_plaintext, self.sharing)))
     }
 
     /// The store as a [`CacheStore`](cache_core::CacheStore), ready for use. Errors as [`build`](Self::build).

@@ -8,6 +8,7 @@ use std::time::Duration;
 use cache_core::{Result, Version};
 
 use crate::folder::Folder;
+use crate::journal::Sharing;
 use crate::last::Last;
 use crate::layout::Place;
 use crate::protection::Protection;
@@ -22,6 +23,8 @@ pub(crate) struct Inner {
     pub(crate) protection: Protection,
     pub(crate) lock_wait: Duration,
     pub(crate) migrate_plaintext: bool,
+    /// `Some`: careless writers share the cache.
+    pub(crate) sharing: Option<Sharing>,
     /// Whether the user has heard that the folder is group-writable.
     pub(crate) has_warned: AtomicBool,
     pub(crate) last_sweep: LastSweep,
@@ -44,6 +47,7 @@ impl Inner {
         protection: Protection,
         lock_wait: Duration,
         migrate_plaintext: bool,
+        sharing: Option<Sharing>,
     ) -> Self {
         Self {
             path,
@@ -51,6 +55,7 @@ impl Inner {
             protection,
             lock_wait,
             migrate_plaintext,
+            sharing,
             has_warned: AtomicBool::new(false),
             last_sweep: LastSweep::default(),
             last: Last::default(),

@@ -5,6 +5,7 @@
 //! | `<cache>` | the document of one partition |
 //! | `<cache>.lockfile` | the lock that the MSAL libraries know |
 //! | `<cache>.<hash>.lease` | a lease, by the hash of its name |
+//! | `<cache>.journal` | of a cache that is shared with MSAL libraries: what we wrote and are not yet sure of |
 //! | `<cache>.corrupt-<unix time>` | a damaged document that a write has moved aside |
 //! | `<name>.key` | in a folder of partitions, beside the document `<name>`: the partition's own key |
 //! | `names.key` | in a folder of partitions: the random key that their names are hashed with |
@@ -66,6 +67,10 @@ impl Place {
 
     pub(crate) fn lock_file(&self) -> OsString {
         beside(&self.file, ".lockfile")
+    }
+
+    pub(crate) fn journal_file(&self) -> OsString {
+        beside(&self.file, ".journal")
     }
 
     pub(crate) fn lease_file(&self, name: &str) -> OsString {

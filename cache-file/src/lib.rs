@@ -51,6 +51,19 @@
 //! # }
 //! ```
 //!
+//! # A file that programs in other languages write too
+//!
+//! ```no_run
+//! use cache_core::PersistedTokenCache;
+//! use cache_file::FileStore;
+//!
+//! # fn open() -> cache_core::Result<PersistedTokenCache> {
+//! let store = FileStore::at("/home/alice/.IdentityService/msal.cache.nocae").plaintext().shared_with_msal().open()?;
+//! let cache = PersistedTokenCache::builder(store).build();
+//! # Ok(cache)
+//! # }
+//! ```
+//!
 //! # Moving a plaintext cache under protection
 //!
 //! ```no_run
@@ -119,6 +132,23 @@
 //! An empty or torn plaintext file may be one that another library is writing: it is looked at again for up to a
 //! second, and then under the lock.
 //!
+//! # Sharing with MSAL libraries
+//!
+//! The lock alone does not save our entries from programs that decide what to write before they have it, or that delete
+//! what they cannot load. [`shared_with_msal`](FileStoreBuilder::shared_with_msal) makes good what they do:
+//!
+//! - What we write is noted in `<cache>.journal` before it is written. At every look at a file that has changed, and at every
+//!   write, what others have dropped is put back, by this process or another one of ours, for ten minutes; it is let go of
+//!   once it has stood for a minute. The rules, and what tells a sign-out from a loss, are those of
+//!   [`ReapplyJournal`](cache_core::ReapplyJournal): **a sign-out by another program is never undone**, and what we have
+//!   signed out does not come back.
+//! - A file that was emptied, or that nobody can load, gets back what the journal holds, and the rest from its copy of the last
+//!   good document ([`last_good_copy`](FileStoreBuilder::last_good_copy)). A torn one is repaired by the next look, not only by
+//!   the next write. Both are said by a warning.
+//! - A file that is gone stays gone.
+//!
+//! Reading may write then: what is put back, and the journal. A commit writes two files instead of one.
+//!
 //! # Security
 //!
 //! - Protection is chosen, never assumed: without [`protector`](FileStoreBuilder::protector) or
@@ -130,6 +160,7 @@
 //! - File names in a folder of partitions are hashes under a random key, `names.key`, which is protected as the caches
 //!   are; so is each partition's own key in `<name>.key`. Whoever lists the folder learns how many partitions there
 //!   are and when they change, not whose. `names.key` belongs to the caches: back it up with them.
+//! - `<cache>.journal` holds tokens. It is protected as the cache is, and is mode 0600: beside a plaintext cache it is plaintext.
 //! - The document that was written last stays in memory, in plaintext and up to 8 MiB of it, until the next write or the
 //!   end of the store, when it is wiped.
 //! - Not covered: another program of the same user, and putting back an older copy of a file.
@@ -157,6 +188,7 @@ mod config;
 mod damage;
 mod folder;
 mod inner;
+mod journal;
 mod last;
 mod layout;
 mod lease;

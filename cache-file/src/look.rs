@@ -227,7 +227,7 @@ pub(crate) fn read_file(dir: &Dir, folder: &Path, name: &OsStr, notes: &Notes) -
     Ok(Some(Raw { is_moving: after != stat || bytes.len() as u64 != stat.size, bytes, stat }))
 }
 
-fn unseal(protector: &dyn Protector, bytes: &Blob, context: &Context<'_>, keys: Keys) -> Result<Blob> {
+pub(crate) fn unseal(protector: &dyn Protector, bytes: &Blob, context: &Context<'_>, keys: Keys) -> Result<Blob> {
     match keys {
         Keys::Prepare => protector.prepare(Some(bytes.expose()))?,
         Keys::AsTheyAre if protector.is_prepared(bytes.expose()) => {}

@@ -4,6 +4,8 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 
+use cache_core::Error;
+
 /// Collects notes, and hands them to `tracing` when it is dropped. Make it before the lock is taken.
 #[derive(Debug, Default)]
 pub(crate) struct Notes(RefCell<Vec<Note>>);
@@ -25,6 +27,16 @@ pub(crate) enum Note {
     Plaintext { path: PathBuf },
     /// The lock of a dead process was removed.
     LockRecovered { path: PathBuf, pid: Option<u32> },
+    /// Other programs had dropped entries of ours; they are back.
+    PutBack { path: PathBuf, entries: usize },
+    /// The cache was wiped by damage; these entries came from the last good copy.
+    Restored { path: PathBuf, entries: usize },
+    /// Other programs had brought back what was signed out; it is gone again.
+    RemovedAgain { path: PathBuf, entries: usize },
+    /// What is missing could not be put back for now.
+    NotPutBack { path: PathBuf, error: Error },
+    /// The journal beside the cache cannot be read, and counts as empty.
+    JournalUnreadable { path: PathBuf, error: Error },
     /// Somebody removed the lock file of this process, or wrote in spite of it; the change is made again.
     Disturbed { path: PathBuf },
 }
@@ -77,6 +89,31 @@ impl Note {
                 path = %path.display(),
                 pid,
                 "removed the lock file of a process that is dead"
+            ),
+            Self::PutBack { path, entries } => tracing::info!(
+                path = %path.display(),
+                entries,
+                "another program had dropped entries of this one from the cache; they are back"
+            ),
+            Self::Restored { path, entries } => tracing::warn!(
+                path = %path.display(),
+                entries,
+                "another program has emptied or damaged the cache; its entries were restored from the last good copy"
+            ),
+            Self::RemovedAgain { path, entries } => tracing::info!(
+                path = %path.display(),
+                entries,
+                "another program had brought back entries of an account that was signed out; they are gone again"
+            ),
+            Self::NotPutBack { path, error } => tracing::warn!(
+                path = %path.display(),
+                %error,
+                "entries that another program has dropped from the cache could not be put back; the next look tries again"
+            ),
+            Self::JournalUnreadable { path, error } => tracing::warn!(
+                path = %path.display(),
+                %error,
+                "the journal beside the cache cannot be read; what other programs have dropped is not put back"
             ),
             Self::Disturbed { path } => tracing::debug!(
                 path = %path.display(),

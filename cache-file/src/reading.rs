@@ -2,13 +2,16 @@
 
 use std::time::Instant;
 
-use cache_core::{Blob, Error, ErrorKind, PartitionKey, Result, StoredDocument};
+use cache_core::{Blob, Edit, Error, ErrorKind, PartitionKey, Result, StoredDocument, Version};
 
 use crate::inner::Inner;
 use crate::layout::Place;
 use crate::lock::{Lock, NotHad, deadline};
 use crate::look::{Found, Keys, Sight, wait_before_next_look};
 use crate::notes::{Note, Notes};
+use crate::platform::Dir;
+use crate::stamp::Stat;
+use crate::writing::OwnKey;
 
 impl Inner {
     /// The document of the partition and its stamp.
@@ -22,6 +25,18 @@ impl Inner {
             wait_before_next_look(looks);
             looks += 1;
             sight = self.look(&dir, &place, partition, Keys::Prepare, &notes)?;
+        }
+        let mut stamp: fn(&Stat, &Sight) -> Version = |stat, sight| stat.version(sight.looked_at);
+        match self.reapply(&dir, &place, partition, &sight, &notes) {
+            Ok(false) => {}
+            Ok(true) => sight = self.look(&dir, &place, partition, Keys::Prepare, &notes)?,
+            Err(error) => {
+                // Of what may pass, the next look tries again.
+                if matches!(error.kind(), ErrorKind::Busy | ErrorKind::Unavailable) {
+                    stamp = |stat, _| stat.passing_version();
+                }
+                notes.add(Note::NotPutBack { path: place.path.clone(), error });
+            }
         }
         if sight.needs_the_lock() {
             match Lock::take(&dir, &place.dir, place.lock_file(), deadline(self.lock_wait), &notes) {
@@ -40,12 +55,29 @@ impl Inner {
                 Err(NotHad::Failed(error)) => return Err(error),
             }
         }
-        let stamp = sight.stat.map(|stat| stat.version(sight.looked_at));
+        let stamp = sight.stat.map(|stat| stamp(&stat, &sight));
         let (document, damage) = self.accept(&place, sight)?;
         if damage {
             notes.add(Note::Salvaged { path: place.path.clone() });
         }
         Ok(document.zip(stamp).map(|(bytes, stamp)| StoredDocument { bytes, stamp }))
+    }
+
+    /// Puts back what careless writers of a shared file have dropped; answers whether anything was written.
+    fn reapply(
+        &self,
+        dir: &Dir,
+        place: &Place,
+        partition: &PartitionKey,
+        sight: &Sight,
+        notes: &Notes,
+    ) -> Result<bool> {
+        let consulted = self.consult_journal(dir, place, partition, sight, Keys::Prepare, notes)?;
+        if !consulted.is_some_and(|consulted| consulted.is_due()) {
+            return Ok(false);
+        }
+        // Looked at again under the lock, and written there.
+        self.modify(partition, OwnKey::Kept, Box::new(|_| Ok(Edit::Keep))).map(|_| true)
     }
 
     /// The document that was seen, `None` if there is none, and whether it is what is left of a damaged one. Remembers

@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use cache_core::{Blob, Context, Edit, EditFn, Error, ErrorKind, Modified, PartitionKey, Result, Version};
+use cache_core::{
+    Blob, Context, Edit, EditFn, Error, ErrorKind, Modified, PartitionKey, ReapplyJournal, Result, Version,
+};
 
 use crate::damage;
 use crate::inner::{Home, Inner};
+use crate::journal::{self, Consulted};
 use crate::layout::Place;
 use crate::lock::{Lock, deadline};
 use crate::look::{Found, Keys, Sight, read_file, wait_before_next_look};
@@ -34,8 +37,19 @@ struct Section<'a> {
     /// The file that the edit was made on.
     seen: Option<Stat>,
     is_damaged: bool,
+    /// What a shared file's journal says after the edit.
+    journal: Option<ReapplyJournal>,
     /// Whether the file of the partition's own key is known to be right, if it is there.
     key_is_right: bool,
+}
+
+/// What an edit is made on.
+struct Given {
+    document: Option<Blob>,
+    is_damaged: bool,
+    /// Whether it is another document than the one in the file, to be written even if the edit leaves it as it is.
+    is_due: bool,
+    journal: Option<ReapplyJournal>,
 }
 
 /// What becomes of the file of the partition's own key.
@@ -67,17 +81,22 @@ impl Inner {
             let lock = Lock::take(&dir, &place.dir, place.lock_file(), deadline, &notes)?;
             self.last_sweep.sweep(&dir, matches!(self.home, Home::File(_)).then_some(&*place.file));
             let sight = match ahead.take() {
-                Some(sight) if is_unchanged(&dir, &place, sight.stat.as_ref())? => sight,
-                _ => match self.look(&dir, &place, partition, Keys::AsTheyAre, &notes) {
-                    // Somebody has protected the file with another key meanwhile. Keys are not fetched under a lock.
-                    Err(error) if error.kind() == ErrorKind::KeyUnavailable && preparations < PREPARATIONS => {
-                        preparations += 1;
-                        drop(lock);
-                        ahead = self.look_ahead(&dir, &place, partition, &notes)?;
-                        continue;
-                    }
-                    sight => sight?,
-                },
+                Some(sight) if is_unchanged(&dir, &place, sight.stat.as_ref())? => Ok(sight),
+                _ => self.look(&dir, &place, partition, Keys::AsTheyAre, &notes),
+            };
+            let looked = sight.and_then(|sight| {
+                let consulted = self.consult_journal(&dir, &place, partition, &sight, Keys::AsTheyAre, &notes)?;
+                Ok((sight, consulted))
+            });
+            let (sight, consulted) = match looked {
+                // Somebody has protected the file with another key meanwhile. Keys are not fetched under a lock.
+                Err(error) if error.kind() == ErrorKind::KeyUnavailable && preparations < PREPARATIONS => {
+                    preparations += 1;
+                    drop(lock);
+                    ahead = self.look_ahead(&dir, &place, partition, &notes)?;
+                    continue;
+                }
+                looked => looked?,
             };
             if sight.may_be_in_flight(*first_look.get_or_insert_with(Instant::now)) {
                 drop(lock);
@@ -86,9 +105,16 @@ impl Inner {
                 continue;
             }
             let (seen, looked_at) = (sight.stat, sight.looked_at);
-            let (document, is_damaged) = self.accept(&place, sight)?;
-            let before = seen.filter(|_| document.is_some()).map(|stat| stat.version(looked_at));
-            let answer = edit(document.as_ref())?;
+            let Given { document, is_damaged, is_due, mut journal } = self.give(&place, sight, consulted, &notes)?;
+            let stamp = |stat: Stat| if is_due { stat.passing_version() } else { stat.version(looked_at) };
+            let before = seen.filter(|_| document.is_some()).map(stamp);
+            let answer = match (edit(document.as_ref())?, &document) {
+                (Edit::Keep, Some(document)) if is_due => Edit::Replace(document.clone()),
+                (answer, _) => answer,
+            };
+            if let Some(journal) = &mut journal {
+                journal::note(journal, document.as_ref(), &answer);
+            }
             let section = Section {
                 inner: self,
                 dir: &dir,
@@ -98,6 +124,7 @@ impl Inner {
                 lock,
                 seen,
                 is_damaged,
+                journal,
                 key_is_right,
             };
             if let Outcome::Done(after) = section.conclude(answer, before.as_ref())? {
@@ -123,8 +150,23 @@ impl Inner {
         let failed = |error| Error::io(format_args!("cannot move {} aside", place.path.display()), error);
         let aside = damage::set_aside(&dir, &place).map_err(failed)?;
         dir.remove(&place.file).and_then(|()| dir.sync()).map_err(failed)?;
+        // What is begun anew is not made of what was there before.
+        journal::keep(&dir, &place, None)?;
         place.remember(|memory| memory.had_content = false);
         Ok(Some(place.dir.join(aside)))
+    }
+
+    /// What an edit is made on: what was seen, or what the journal of a shared file makes of it.
+    fn give(&self, place: &Place, sight: Sight, consulted: Option<Consulted>, notes: &Notes) -> Result<Given> {
+        let (journal, reapplied) = consulted.map(|consulted| (consulted.journal, consulted.reapplied)).unzip();
+        if let Some((document, reapplied)) = reapplied.and_then(|done| Some((done.document.clone()?, done))) {
+            let is_damaged = matches!(sight.found, Found::Damaged(_) | Found::Foreign);
+            place.remember(|memory| memory.sound = None);
+            journal::tell(place, &reapplied, notes);
+            return Ok(Given { document: Some(document), is_damaged, is_due: true, journal });
+        }
+        let (document, is_damaged) = self.accept(place, sight)?;
+        Ok(Given { document, is_damaged, is_due: false, journal })
     }
 
     /// What can be done before the lock: what is read and opened here need not be again if the file is still the same
@@ -132,7 +174,9 @@ impl Inner {
     fn look_ahead(&self, dir: &Dir, place: &Place, partition: &PartitionKey, notes: &Notes) -> Result<Option<Sight>> {
         let mut ahead = self.look_back(dir, place)?;
         if ahead.is_none() && self.protection.is_protected() {
-            ahead = Some(self.look(dir, place, partition, Keys::Prepare, notes)?);
+            let sight = self.look(dir, place, partition, Keys::Prepare, notes)?;
+            self.consult_journal(dir, place, partition, &sight, Keys::Prepare, notes)?;
+            ahead = Some(sight);
         }
         self.prepare_to_seal()?;
         let is_settled = |sight: &Sight| sight.stat.is_none_or(|stat| stat.is_settled(sight.looked_at));
@@ -152,10 +196,25 @@ impl Section<'_> {
     /// Does what the edit answered.
     fn conclude(self, answer: Edit, before: Option<&Version>) -> Result<Outcome> {
         match answer {
-            Edit::Keep => Ok(Outcome::Done(before.cloned())),
+            Edit::Keep => self.keep_journal().map(|()| Outcome::Done(before.cloned())),
             Edit::Replace(document) => self.replace(&document),
-            Edit::Remove if self.seen.is_none() => Ok(Outcome::Done(None)),
+            Edit::Remove if self.seen.is_none() => self.keep_journal().map(|()| Outcome::Done(None)),
             Edit::Remove => self.remove(),
+        }
+    }
+
+    /// Keeps what the journal of a shared file says, where the file stays as it is.
+    fn keep_journal(&self) -> Result<()> {
+        match self.journal.as_ref().filter(|journal| journal.is_changed()) {
+            Some(_) => journal::keep(self.dir, self.place, self.write_journal()?),
+            None => Ok(()),
+        }
+    }
+
+    fn write_journal(&self) -> Result<Option<Temporary<'_>>> {
+        match &self.journal {
+            Some(journal) => self.inner.write_journal(self.dir, self.place, self.partition, journal),
+            None => Ok(None),
         }
     }
 
@@ -163,11 +222,17 @@ impl Section<'_> {
         let bytes = self.inner.seal(document, &Context::document(crate::NAME, self.partition))?;
         self.inner.keep_key(self.dir, self.place, self.partition, self.key_is_right)?;
         let failed = |error| Error::io(format_args!("cannot write {}", self.place.path.display()), error);
+        let journal = self.write_journal()?;
         let temporary = Temporary::write(self.dir, &self.place.file, &bytes).map_err(failed)?;
         if !self.is_undisturbed()? {
             return Ok(Outcome::Disturbed);
         }
         self.set_aside_if_damaged()?;
+        // The journal first: should this process end in between, it waits for what was never said to be written. That
+        // is put back or let go of as any other entry is; the other way round, an acknowledged one could be lost.
+        if self.journal.is_some() {
+            journal::keep(self.dir, self.place, journal)?;
+        }
         let placed = temporary.put_in_place(&self.place.file, self.seen.as_ref()).map_err(failed)?;
         let (sound, stamp) = match placed {
             None => return Ok(Outcome::Disturbed),
@@ -190,6 +255,9 @@ impl Section<'_> {
             return Ok(Outcome::Disturbed);
         }
         self.set_aside_if_damaged()?;
+        if self.journal.is_some() {
+            journal::keep(self.dir, self.place, self.write_journal()?)?;
+        }
         let failed = |error| Error::io(format_args!("cannot remove {}", self.place.path.display()), error);
         self.dir.remove(&self.place.file).map_err(failed)?;
         if let Some(key_file) = &self.place.key_file {

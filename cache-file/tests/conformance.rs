@@ -56,3 +56,19 @@ mod protected_folder {
         FileStore::in_dir(folder.join("caches")).protector(protector())
     }));
 }
+
+mod shared_with_msal {
+    use super::*;
+
+    cache_testkit::conformance_suite!(|clock| Files::new(clock, Partitions::SharedOnly, |folder| {
+        FileStore::at(folder.join("msal.cache")).plaintext().shared_with_msal()
+    }));
+}
+
+mod shared_and_protected {
+    use super::*;
+
+    cache_testkit::conformance_suite!(|clock| Files::new(clock, Partitions::SharedOnly, |folder| {
+        FileStore::at(folder.join("msal.cache")).protector(protector()).shared_with_msal().last_good_copy(false)
+    }));
+}

@@ -52,6 +52,7 @@ enum PartSpec<'a> {
     Document,
     Name,
     Entry { id: &'a [u8], written_at: Option<i64>, expires_on: Option<i64>, account: &'a [u8] },
+    Journal,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -164,6 +165,7 @@ impl Place<'_> {
         let part = match self.part {
             PartSpec::Document => Part::Document,
             PartSpec::Name => Part::Name,
+            PartSpec::Journal => Part::Journal,
             PartSpec::Entry { id, written_at, expires_on, account } => Part::Entry {
                 id,
                 written_at: written_at.map(UnixMillis),

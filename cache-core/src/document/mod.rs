@@ -145,6 +145,11 @@ impl UnifiedDocument {
         self.json(id).map(|json| owned_entry(id.clone(), json))
     }
 
+    /// Whether this entry stands here and says the same.
+    pub(crate) fn says(&self, entry: &Entry) -> bool {
+        self.json(&entry.id).is_some_and(|json| crate::json::same_entity(json.expose(), entry.json.expose()))
+    }
+
     /// Whether a put or removal has changed anything since the document was taken apart.
     pub fn is_changed(&self) -> bool {
         self.changed
@@ -352,12 +357,7 @@ impl UnifiedDocument {
 
 impl Entries for UnifiedDocument {
     fn facts(&self, entry: &Entry) -> Option<Facts> {
-        self.facts_of(&entry.id).map(|facts| Facts {
-            same_content: self
-                .json(&entry.id)
-                .is_some_and(|json| crate::json::same_entity(json.expose(), entry.json.expose())),
-            ..facts
-        })
+        self.facts_of(&entry.id).map(|facts| Facts { same_content: self.says(entry), ..facts })
     }
 
     fn facts_of(&self, id: &EntryId) -> Option<Facts> {

@@ -10,7 +10,7 @@ mod access_token;
 mod account;
 mod app_metadata;
 mod extended;
-mod fields;
+pub(crate) mod fields;
 mod id_token;
 pub(crate) mod layout;
 mod refresh_token;

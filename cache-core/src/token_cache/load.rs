@@ -23,11 +23,15 @@ impl TokenCache {
         if cache.load_sound(json, &mut texts).is_some() {
             return Ok(cache);
         }
+        Ok(Self::of_document(UnifiedDocument::parse(&Blob::copy_of(json))?, environments))
+    }
+
+    /// The cache in a document that was taken apart.
+    pub(crate) fn of_document(document: UnifiedDocument, environments: Environments) -> Self {
         let mut cache = Self::with_environments(environments);
-        for entry in UnifiedDocument::parse(&Blob::copy_of(json))?.into_entries() {
-            cache.load(entry, None, &mut texts);
-        }
-        Ok(cache)
+        let mut texts = Texts::default();
+        document.into_entries().for_each(|entry| cache.load(entry, None, &mut texts));
+        cache
     }
 
     /// The cache that a store holds; puts and removals from here on are remembered as changes to it.

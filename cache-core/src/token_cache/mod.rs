@@ -13,6 +13,7 @@ mod query;
 mod rivals;
 mod row;
 mod save;
+mod standing;
 mod table;
 mod write;
 
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 pub use self::accounts::{AccountGroup, TenantProfile};
 pub use self::query::{AccessTokenQuery, RefreshTokenQuery, Scopes};
+pub(crate) use self::standing::Standing;
 pub use self::write::{Insertable, TokenResponse};
 
 use self::index::Hashing;

@@ -41,6 +41,7 @@ impl Case {
         let part = match self.context["part"].as_str().expect("a part") {
             "document" => Part::Document,
             "name" => Part::Name,
+            "journal" => Part::Journal,
             _ => Part::Entry {
                 id: &self.id,
                 written_at: self.context["written_at"].as_i64().map(UnixMillis),

@@ -1,0 +1,408 @@
+use super::*;
+use crate::schema::{AccessToken, Account, AppMetadata, IdToken, RefreshToken};
+use crate::time::UnixSeconds;
+use crate::token_cache::TokenResponse;
+
+const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+const HOST: &str = "login.microsoftonline.com";
+const OURS: &str = "our-client";
+const THEIRS: &str = "their-client";
+const ALICE: &str = "alice.tenant";
+
+fn later(seconds: i64) -> UnixMillis {
+    UnixMillis(NOW.0 + seconds * 1000)
+}
+
+fn access_token(client: &str, target: &str, secret: &str, cached_at: UnixMillis) -> AccessToken {
+    AccessToken {
+        home_account_id: Some(ALICE.into()),
+        environment: HOST.into(),
+        client_id: client.into(),
+        realm: "tenant".into(),
+        target: target.into(),
+        secret: secret.into(),
+        cached_at: Some(cached_at.to_seconds()),
+        expires_on: Some(cached_at.to_seconds().plus(3600)),
+        ..AccessToken::default()
+    }
+}
+
+fn refresh_token(client: &str, secret: &str) -> RefreshToken {
+    RefreshToken {
+        home_account_id: ALICE.into(),
+        environment: HOST.into(),
+        client_id: client.into(),
+        secret: secret.into(),
+        ..RefreshToken::default()
+    }
+}
+
+fn sign_in(cache: &mut TokenCache, client: &str, n: &str) {
+    let account = Account {
+        home_account_id: ALICE.into(),
+        environment: HOST.into(),
+        realm: "tenant".into(),
+        local_account_id: "alice".into(),
+        username: "alice@example.com".into(),
+        authority_type: "MSSTS".into(),
+        ..Account::default()
+    };
+    let app_metadata = AppMetadata { client_id: client.into(), environment: HOST.into(), ..AppMetadata::default() };
+    let response = TokenResponse {
+        access_token: Some(access_token(client, "read", &format!("at-{n}"), NOW)),
+        refresh_token: Some(refresh_token(client, &format!("rt-{n}"))),
+        id_token: None::<IdToken>,
+        account: Some(account),
+        app_metadata: Some(app_metadata),
+    };
+    cache.sign_in(response).expect("complete");
+}
+
+/// A shared document, and our journal of it.
+struct Shared {
+    journal: ReapplyJournal,
+    document: Option<Blob>,
+}
+
+impl Shared {
+    fn new(keeps_copy: bool) -> Self {
+        Self { journal: ReapplyJournal::new(keeps_copy), document: None }
+    }
+
+    fn cache(&self) -> TokenCache {
+        self.document
+            .as_ref()
+            .map_or_else(TokenCache::default, |bytes| TokenCache::deserialize(bytes.expose()).expect("sound"))
+    }
+
+    /// A write of ours, as a store makes it.
+    fn we_write(&mut self, at: UnixMillis, change: impl FnOnce(&mut TokenCache)) {
+        self.look(at);
+        let mut cache = self.cache();
+        change(&mut cache);
+        let after = cache.serialize();
+        self.journal.note(self.document.as_ref(), Some(&after), at);
+        self.document = Some(after);
+        self.reopen();
+    }
+
+    /// A write of another library.
+    fn they_write(&mut self, change: impl FnOnce(&mut TokenCache)) {
+        let mut cache = self.cache();
+        change(&mut cache);
+        self.document = Some(cache.serialize());
+    }
+
+    fn look(&mut self, at: UnixMillis) -> Reapplied {
+        let seen = self.document.clone();
+        let done = self.journal.reconcile(seen.as_ref().map_or(Seen::Nothing, Seen::Document), at);
+        self.document = done.document.clone().or(seen);
+        self.reopen();
+        done
+    }
+
+    /// Another process takes over.
+    fn reopen(&mut self) {
+        let keeps_copy = self.journal.keeps_copy;
+        self.journal = match self.journal.to_bytes() {
+            Some(bytes) => ReapplyJournal::from_bytes(&bytes, keeps_copy),
+            None => ReapplyJournal::new(keeps_copy),
+        };
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        let cache = self.cache();
+        let found = cache.credentials_of(ALICE, HOST);
+        let mut secrets: Vec<String> = found.into_iter().map(|(_, secret)| secret.expose().to_owned()).collect();
+        secrets.sort();
+        secrets
+    }
+
+    fn has_account(&self) -> bool {
+        self.cache().holds_account(ALICE, HOST)
+    }
+}
+
+/// As we leave it after a sign-in of ours and one of a neighbour.
+fn signed_in(keeps_copy: bool) -> Shared {
+    let mut shared = Shared::new(keeps_copy);
+    shared.they_write(|cache| sign_in(cache, THEIRS, "theirs"));
+    shared.we_write(NOW, |cache| sign_in(cache, OURS, "ours"));
+    shared
+}
+
+fn remove_token(cache: &mut TokenCache, secret: &str) {
+    let found = cache.credentials_of(ALICE, HOST);
+    let id = found.iter().find(|(_, known)| known.expose() == secret).map(|(id, _)| id.clone());
+    assert!(cache.remove(&id.expect("is there")));
+}
+
+#[test]
+fn what_stands_is_let_go_of_after_a_minute() {
+    let mut shared = signed_in(false);
+    assert!(shared.look(later(59)).document.is_none());
+    assert!(shared.journal.to_bytes().is_some());
+    assert!(shared.look(later(60)).document.is_none());
+    assert!(shared.journal.to_bytes().is_none(), "confirmed");
+    shared.they_write(|cache| remove_token(cache, "rt-ours"));
+    assert!(shared.look(later(61)).document.is_none(), "nothing waits for it any more");
+}
+
+#[test]
+fn what_others_drop_is_put_back() {
+    for keeps_copy in [false, true] {
+        let mut shared = signed_in(keeps_copy);
+        for at in [1, 2, 59] {
+            shared.they_write(|cache| {
+                remove_token(cache, "rt-ours");
+                remove_token(cache, "at-ours");
+            });
+            assert_eq!(shared.look(later(at)).put_back, 2);
+            assert_eq!(shared.secrets(), ["at-ours", "at-theirs", "rt-ours", "rt-theirs"]);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_put_back_after_ten_minutes() {
+    let mut shared = signed_in(false);
+    shared.they_write(|cache| remove_token(cache, "rt-ours"));
+    assert!(shared.look(later(600)).document.is_none());
+    assert!(shared.journal.to_bytes().is_none());
+}
+
+#[test]
+fn another_key_text_is_the_same_entry() {
+    let mut shared = signed_in(false);
+    let text = String::from_utf8(shared.cache().serialize().expose().to_vec()).expect("text");
+    // As MSAL Node spells the keys of refresh tokens.
+    let text = text.replace("-refreshtoken-our-client--\"", "-refreshtoken-our-client---\"");
+    shared.document = Some(Blob::new(text.into_bytes()));
+    assert!(shared.look(later(1)).document.is_none());
+}
+
+#[test]
+fn the_newer_one_of_somebody_else_stays() {
+    let mut shared = signed_in(false);
+    shared.they_write(|cache| {
+        cache.insert(refresh_token(OURS, "rt-newer")).expect("complete");
+        cache.insert(access_token(OURS, "read write", "at-newer", later(5))).expect("complete");
+    });
+    assert_eq!(shared.look(later(6)).put_back, 0);
+    assert_eq!(shared.secrets(), ["at-newer", "at-theirs", "rt-newer", "rt-theirs"]);
+}
+
+#[test]
+fn the_older_one_that_others_bring_back_goes() {
+    let mut shared = signed_in(false);
+    let stale = shared.document.clone();
+    shared.we_write(later(1), |cache| {
+        cache.insert(refresh_token(OURS, "rt-second")).expect("complete");
+        cache.insert(access_token(OURS, "read write", "at-second", later(1))).expect("complete");
+    });
+    shared.document = stale;
+    assert_eq!(shared.look(later(2)).put_back, 2);
+    assert_eq!(shared.secrets(), ["at-second", "at-theirs", "rt-second", "rt-theirs"]);
+}
+
+#[test]
+fn what_we_replaced_ourselves_does_not_come_back() {
+    let mut shared = signed_in(false);
+    shared.we_write(later(1), |cache| remove_token(cache, "at-ours"));
+    assert!(shared.look(later(2)).document.is_none());
+    assert!(!shared.secrets().contains(&"at-ours".to_owned()));
+}
+
+#[test]
+fn a_sign_out_by_others_cancels() {
+    for keeps_copy in [false, true] {
+        let mut shared = signed_in(keeps_copy);
+        shared.they_write(|cache| assert!(cache.remove_account(ALICE, HOST)));
+        assert_eq!(shared.look(later(1)).signed_out, 1);
+        assert_eq!(shared.secrets(), [""; 0]);
+        // For good: also when the account comes again.
+        shared.they_write(|cache| sign_in(cache, THEIRS, "again"));
+        shared.look(later(2));
+        assert_eq!(shared.secrets(), ["at-again", "rt-again"]);
+        // And when everything is lost: the copy knows of it.
+        let done = shared.journal.reconcile(Seen::Wiped, later(3));
+        let left = done.document.map(|bytes| TokenCache::deserialize(bytes.expose()).expect("sound"));
+        assert!(left.is_none_or(|cache| cache.credentials_of(ALICE, HOST).is_empty()), "copy: {keeps_copy}");
+    }
+}
+
+#[test]
+fn what_was_put_back_during_a_sign_out_goes_with_it() {
+    let mut shared = signed_in(false);
+    // MSAL Python takes the refresh tokens first, and the accounts last.
+    shared.they_write(|cache| remove_token(cache, "rt-ours"));
+    assert_eq!(shared.look(later(1)).put_back, 1);
+    shared.they_write(|cache| {
+        let account = cache.entries().find(|entry| entry.id.section() == section::ACCOUNT).expect("is there");
+        remove_token(cache, "at-ours");
+        remove_token(cache, "at-theirs");
+        remove_token(cache, "rt-theirs");
+        assert!(cache.remove(&account.id));
+    });
+    assert_eq!(shared.secrets(), ["rt-ours"]);
+    shared.look(later(2));
+    assert_eq!(shared.secrets(), [""; 0]);
+}
+
+#[test]
+fn a_sign_out_and_a_new_sign_in_between_two_looks_is_told_by_what_was_settled() {
+    let mut shared = signed_in(false);
+    shared.look(later(61));
+    shared.we_write(later(62), |cache| {
+        cache.insert(access_token(OURS, "more", "at-more", later(62))).expect("complete");
+    });
+    shared.they_write(|cache| {
+        cache.remove_account(ALICE, HOST);
+        sign_in(cache, THEIRS, "again");
+    });
+    shared.look(later(63));
+    assert_eq!(shared.secrets(), ["at-again", "rt-again"]);
+}
+
+#[test]
+fn a_document_that_began_anew_gets_our_entries_back() {
+    let mut shared = signed_in(false);
+    shared.document = None;
+    assert!(shared.look(later(1)).document.is_none(), "a missing document stays missing");
+    shared.they_write(|cache| {
+        let metadata = AppMetadata { client_id: THEIRS.into(), environment: HOST.into(), ..AppMetadata::default() };
+        cache.insert(metadata).expect("complete");
+    });
+    shared.look(later(2));
+    assert_eq!(shared.secrets(), ["at-ours", "rt-ours"]);
+    assert!(shared.has_account());
+    assert!(shared.cache().app_metadata(HOST, OURS).is_some());
+    // And then a sign-out is a sign-out again.
+    shared.they_write(|cache| assert!(cache.remove_account(ALICE, HOST)));
+    shared.look(later(3));
+    assert_eq!(shared.secrets(), [""; 0]);
+}
+
+#[test]
+fn a_refresh_takes_its_account_along() {
+    let mut shared = signed_in(false);
+    shared.look(later(61));
+    assert!(shared.journal.to_bytes().is_none());
+    shared.we_write(later(62), |cache| {
+        cache.insert(access_token(OURS, "more", "at-more", later(62))).expect("complete");
+    });
+    shared.document = Some(Blob::copy_of(b"{}"));
+    shared.look(later(63));
+    assert_eq!(shared.secrets(), ["at-more", "rt-ours"]);
+    assert!(shared.has_account());
+}
+
+#[test]
+fn damage_is_made_good_from_the_copy() {
+    let mut shared = signed_in(true);
+    shared.look(later(61));
+    let done = shared.journal.reconcile(Seen::Wiped, later(62));
+    assert_eq!((done.restored > 0, done.put_back), (true, 0));
+    shared.document = done.document;
+    assert_eq!(shared.secrets(), ["at-ours", "at-theirs", "rt-ours", "rt-theirs"]);
+    // Without a copy there is nothing to be had.
+    let mut shared = signed_in(false);
+    shared.look(later(61));
+    assert!(shared.journal.reconcile(Seen::Wiped, later(62)).document.is_none());
+}
+
+#[test]
+fn a_salvage_is_completed_and_no_sign_out_undone() {
+    let mut shared = signed_in(true);
+    let mut cut = shared.cache();
+    remove_token(&mut cut, "rt-theirs");
+    let salvage = cut.serialize();
+    let done = shared.journal.reconcile(Seen::Salvage(&salvage), later(1));
+    shared.document = done.document;
+    assert_eq!(shared.secrets(), ["at-ours", "at-theirs", "rt-ours", "rt-theirs"]);
+
+    let mut shared = signed_in(true);
+    let mut cut = shared.cache();
+    cut.remove_account(ALICE, HOST);
+    let salvage = cut.serialize();
+    assert!(shared.journal.reconcile(Seen::Salvage(&salvage), later(1)).document.is_none());
+}
+
+#[test]
+fn an_expired_token_is_not_put_back() {
+    let mut shared = Shared::new(true);
+    shared.they_write(|cache| sign_in(cache, OURS, "theirs"));
+    let expired =
+        AccessToken { expires_on: Some(UnixSeconds(NOW.to_seconds().0 + 10)), ..access_token(OURS, "x", "at-x", NOW) };
+    shared.we_write(NOW, |cache| cache.insert(expired).expect("complete"));
+    shared.they_write(|cache| remove_token(cache, "at-x"));
+    shared.look(later(11));
+    assert!(!shared.secrets().contains(&"at-x".to_owned()));
+    let done = shared.journal.reconcile(Seen::Wiped, later(12));
+    shared.document = done.document;
+    assert_eq!(shared.secrets(), ["at-theirs", "rt-theirs"]);
+}
+
+#[test]
+fn our_sign_out_stays_whatever_others_bring_back() {
+    let mut shared = signed_in(true);
+    let stale = shared.document.clone();
+    shared.we_write(later(1), |cache| assert!(cache.remove_account(ALICE, HOST)));
+    shared.document = stale.clone();
+    assert!(shared.look(later(2)).removed_again > 0);
+    assert_eq!(shared.secrets(), [""; 0]);
+    assert!(!shared.has_account());
+    // But who signs in anew stays, without the old tokens.
+    shared.document = stale;
+    shared.they_write(|cache| {
+        cache.insert(refresh_token(THEIRS, "rt-new")).expect("complete");
+    });
+    shared.look(later(3));
+    assert_eq!(shared.secrets(), ["rt-new"]);
+    assert!(shared.has_account());
+    // Also if that is us.
+    shared.we_write(later(4), |cache| sign_in(cache, OURS, "again"));
+    shared.look(later(5));
+    assert!(shared.secrets().contains(&"rt-again".to_owned()));
+}
+
+#[test]
+fn unknown_data_and_app_tokens_are_put_back_by_what_they_are() {
+    let app = AccessToken { home_account_id: None, ..access_token(OURS, "api/.default", "at-app", NOW) };
+    let mut shared = Shared::new(false);
+    shared.we_write(NOW, |cache| {
+        cache.insert(app).expect("complete");
+        let id = EntryId::new("Extra", "");
+        let json = Blob::copy_of(b"[1]");
+        cache.insert_entry(Entry { id, account: None, written_at: None, expires_on: None, json });
+    });
+    shared.document = Some(Blob::copy_of(b"{}"));
+    assert_eq!(shared.look(later(1)).put_back, 2);
+    let text = shared.document.clone().expect("is there");
+    let text = std::str::from_utf8(text.expose()).expect("text");
+    assert!(text.contains("at-app") && text.contains("\"Extra\":[1]"), "{text}");
+    // Another content under the id is somebody else's.
+    shared.document = Some(Blob::copy_of(br#"{"Extra":[2]}"#));
+    shared.look(later(2));
+    let text = shared.document.expect("is there");
+    assert!(std::str::from_utf8(text.expose()).expect("text").contains("\"Extra\":[2]"));
+}
+
+#[test]
+fn a_user_without_an_account_entry_is_not_waited_for() {
+    let mut shared = Shared::new(false);
+    shared.we_write(NOW, |cache| cache.insert(refresh_token(OURS, "rt")).expect("complete"));
+    assert!(shared.journal.to_bytes().is_none());
+}
+
+#[test]
+fn a_damaged_journal_holds_nothing() {
+    let shared = signed_in(true);
+    let bytes = shared.journal.to_bytes().expect("holds something");
+    for cut in [0, 1, bytes.len() / 2, bytes.len() - 1] {
+        assert!(ReapplyJournal::from_bytes(&bytes.slice(0..cut), true).to_bytes().is_none(), "{cut}");
+    }
+    let whole = ReapplyJournal::from_bytes(&bytes, true);
+    assert_eq!(whole.to_bytes().map(|bytes| bytes.len()), Some(bytes.len()));
+    assert!(!format!("{whole:?}").contains("rt-ours"));
+}

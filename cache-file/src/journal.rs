@@ -1,0 +1,166 @@
+//! Sharing with careless writers: the journal beside the cache file, and what it makes of each look.
+
+use cache_core::{
+    Blob, Clock as _, Context, Edit, Error, ErrorKind, Part, PartitionKey, Reapplied, ReapplyJournal, Result, Seen,
+    SystemClock,
+};
+
+use crate::inner::Inner;
+use crate::layout::Place;
+use crate::look::{Found, Keys, Sight, at_path, read_file, unseal};
+use crate::notes::{Note, Notes};
+use crate::platform::Dir;
+use crate::protection::Protection;
+use crate::replace::Temporary;
+
+/// How a file is shared with careless writers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sharing {
+    /// Whether the journal holds a copy of the last good document.
+    pub(crate) keeps_copy: bool,
+    /// Whether a missing file is a sign-out of everybody.
+    pub(crate) absence_is_sign_out: bool,
+}
+
+impl Default for Sharing {
+    fn default() -> Self {
+        Self { keeps_copy: true, absence_is_sign_out: false }
+    }
+}
+
+/// What a shared file and its journal say together.
+pub(crate) struct Consulted {
+    /// The journal as it must be kept.
+    pub(crate) journal: ReapplyJournal,
+    /// What is to be done.
+    pub(crate) reapplied: Reapplied,
+}
+
+impl Consulted {
+    /// Whether something must be written.
+    pub(crate) fn is_due(&self) -> bool {
+        self.reapplied.document.is_some() || self.journal.is_changed()
+    }
+}
+
+impl Inner {
+    /// Compares what was seen with the journal; `None`: the file is not shared, or only waiting will tell.
+    pub(crate) fn consult_journal(
+        &self,
+        dir: &Dir,
+        place: &Place,
+        partition: &PartitionKey,
+        sight: &Sight,
+        keys: Keys,
+        notes: &Notes,
+    ) -> Result<Option<Consulted>> {
+        let Some(sharing) = self.sharing else { return Ok(None) };
+        let salvage;
+        let seen = match &sight.found {
+            Found::Moving => return Ok(None),
+            Found::Document(document) => Seen::Document(document),
+            Found::Damaged(left) => {
+                salvage = left.render();
+                Seen::Salvage(&salvage)
+            }
+            Found::Empty | Found::Emptied | Found::Foreign => Seen::Wiped,
+            Found::Nothing => Seen::Nothing,
+        };
+        let mut journal = self.read_journal(dir, place, partition, sharing, keys, notes)?;
+        if matches!(seen, Seen::Nothing) && sharing.absence_is_sign_out {
+            journal.clear();
+        }
+        let mut reapplied = journal.reconcile(seen, SystemClock.now());
+        if matches!(sight.found, Found::Damaged(_)) && reapplied.document.is_none() {
+            // What is left is written anew: other libraries cannot load the damaged document.
+            if let Seen::Salvage(salvage) = seen {
+                reapplied.document = Some(salvage.clone());
+            }
+        }
+        Ok(Some(Consulted { journal, reapplied }))
+    }
+
+    fn read_journal(
+        &self,
+        dir: &Dir,
+        place: &Place,
+        partition: &PartitionKey,
+        sharing: Sharing,
+        keys: Keys,
+        notes: &Notes,
+    ) -> Result<ReapplyJournal> {
+        let name = place.journal_file();
+        let Some(raw) = read_file(dir, &place.dir, &name, notes)? else {
+            return Ok(ReapplyJournal::new(sharing.keeps_copy));
+        };
+        let context = journal_context(partition);
+        let opened = match &self.protection {
+            Protection::Plaintext => Ok(raw.bytes),
+            Protection::Protected(protector) => unseal(protector.as_ref(), &raw.bytes, &context, keys),
+        };
+        match opened {
+            Ok(bytes) => Ok(ReapplyJournal::from_bytes(&bytes, sharing.keeps_copy)),
+            Err(error) if error.kind() == ErrorKind::KeyUnavailable && keys == Keys::AsTheyAre => Err(error),
+            Err(error) => {
+                let path = place.dir.join(&name);
+                notes.add(Note::JournalUnreadable { error: at_path(&error, &path), path });
+                Ok(ReapplyJournal::new(sharing.keeps_copy))
+            }
+        }
+    }
+
+    /// The journal as a file in the making; `None`: it holds nothing, and no file is needed.
+    pub(crate) fn write_journal<'d>(
+        &self,
+        dir: &'d Dir,
+        place: &Place,
+        partition: &PartitionKey,
+        journal: &ReapplyJournal,
+    ) -> Result<Option<Temporary<'d>>> {
+        let Some(bytes) = journal.to_bytes() else { return Ok(None) };
+        let sealed = self.seal(&bytes, &journal_context(partition))?;
+        Temporary::write(dir, &place.journal_file(), &sealed).map(Some).map_err(|error| failed(place, error))
+    }
+}
+
+/// Puts the journal in its place, or takes the one that is there away.
+pub(crate) fn keep(dir: &Dir, place: &Place, journal: Option<Temporary<'_>>) -> Result<()> {
+    let name = place.journal_file();
+    match journal {
+        // Swept away while this process stood still: what it was for is not worth failing the write.
+        Some(temporary) => temporary.put_in_place(&name, None).map(|_| ()),
+        None => dir.remove(&name),
+    }
+    .map_err(|error| failed(place, error))
+}
+
+/// Tells what was done.
+pub(crate) fn tell(place: &Place, done: &Reapplied, notes: &Notes) {
+    let path = || place.path.clone();
+    if done.put_back > 0 {
+        notes.add(Note::PutBack { path: path(), entries: done.put_back });
+    }
+    if done.restored > 0 {
+        notes.add(Note::Restored { path: path(), entries: done.restored });
+    }
+    if done.removed_again > 0 {
+        notes.add(Note::RemovedAgain { path: path(), entries: done.removed_again });
+    }
+}
+
+/// Notes in the journal what becomes of the document.
+pub(crate) fn note(journal: &mut ReapplyJournal, document: Option<&Blob>, answer: &Edit) {
+    match answer {
+        Edit::Keep => {}
+        Edit::Replace(after) => journal.note(document, Some(after), SystemClock.now()),
+        Edit::Remove => journal.note(document, None, SystemClock.now()),
+    }
+}
+
+fn journal_context(partition: &PartitionKey) -> Context<'_> {
+    Context::of(crate::NAME, partition, Part::Journal)
+}
+
+fn failed(place: &Place, error: std::io::Error) -> Error {
+    Error::io(format_args!("cannot write {}", place.dir.join(place.journal_file()).display()), error)
+}

@@ -1,0 +1,310 @@
+//! Sharing one file with programs that drop, damage and delete what others wrote: ours is made good, and nothing that
+//! somebody signed out comes back.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use cache_core::schema::{AccessToken, Account, AppMetadata, RefreshToken};
+use cache_core::{
+    Clock as _, Documents, ErrorKind, PersistedTokenCache, RefreshTokenQuery, SystemClock, TokenCache, TokenResponse,
+    UnixSeconds, blocking,
+};
+use cache_file::{FileStore, FileStoreBuilder};
+
+use common::{Folder, SHARED, failure, protector, set_age, traces_of};
+
+const ALICE: &str = "alice.tenant";
+const BOB: &str = "bob.tenant";
+const HOST: &str = "login.windows.net";
+
+fn shared(folder: &Folder) -> FileStoreBuilder {
+    FileStore::at(folder.cache()).plaintext().shared_with_msal()
+}
+
+fn open(builder: FileStoreBuilder) -> blocking::PersistedTokenCache {
+    let store = builder.build().expect("a usable path");
+    blocking::PersistedTokenCache::new(PersistedTokenCache::builder(Documents::new(store)).build())
+}
+
+fn response(user: &str, client: &str, n: u32, now: UnixSeconds) -> TokenResponse {
+    TokenResponse {
+        access_token: Some(AccessToken {
+            home_account_id: Some(user.into()),
+            environment: HOST.into(),
+            client_id: client.into(),
+            realm: "tenant".into(),
+            target: format!("scope-{n}").into(),
+            secret: format!("at-{user}-{n}").into(),
+            cached_at: Some(now),
+            expires_on: Some(now.plus(3600)),
+            ..AccessToken::default()
+        }),
+        refresh_token: Some(RefreshToken {
+            home_account_id: user.into(),
+            environment: HOST.into(),
+            client_id: client.into(),
+            secret: format!("rt-{user}-{n}").into(),
+            ..RefreshToken::default()
+        }),
+        account: Some(Account {
+            home_account_id: user.into(),
+            environment: HOST.into(),
+            realm: "tenant".into(),
+            local_account_id: user.into(),
+            username: format!("{user}@example.com").into(),
+            authority_type: "MSSTS".into(),
+            ..Account::default()
+        }),
+        app_metadata: Some(AppMetadata {
+            client_id: client.into(),
+            environment: HOST.into(),
+            ..AppMetadata::default()
+        }),
+        ..TokenResponse::default()
+    }
+}
+
+fn now() -> UnixSeconds {
+    SystemClock.now().to_seconds()
+}
+
+fn sign_in(cache: &blocking::PersistedTokenCache, user: &str, client: &str, n: u32) {
+    let now = now();
+    let signed_in = cache.update(&SHARED, |content| content.sign_in(response(user, client, n, now))).expect("written");
+    signed_in.value.expect("complete");
+}
+
+/// The secrets of all refresh tokens that a look at the cache finds.
+fn seen(cache: &blocking::PersistedTokenCache) -> Vec<String> {
+    cache.read(&SHARED, refresh_tokens).expect("read")
+}
+
+/// Those that the file itself holds.
+fn stored(path: &Path) -> Vec<String> {
+    TokenCache::deserialize(&fs::read(path).expect("read")).map(|cache| refresh_tokens(&cache)).expect("a document")
+}
+
+fn refresh_tokens(cache: &TokenCache) -> Vec<String> {
+    let mut found: Vec<String> =
+        cache.all_refresh_tokens().map(|(_, token)| token.secret.expose().to_owned()).collect();
+    found.sort();
+    found
+}
+
+/// Another library writes in place what it made of `content`.
+fn another_writes(path: &Path, content: impl AsRef<[u8]>) {
+    fs::write(path, content).expect("written");
+    // At rest, so that no test waits for a writer that is not there.
+    set_age(path, Duration::from_secs(2));
+}
+
+/// Another library signs everybody out, as all of them do: app metadata stays.
+fn another_signs_out(path: &Path, user: &str) {
+    let mut cache = TokenCache::deserialize(&fs::read(path).expect("read")).expect("a document");
+    assert!(cache.remove_account(user, HOST));
+    another_writes(path, cache.serialize().expose());
+}
+
+#[test]
+fn what_another_program_drops_is_back_at_the_next_look() {
+    let folder = Folder::in_memory();
+    let ours = open(shared(&folder));
+    sign_in(&ours, BOB, "theirs", 1);
+    let stale = fs::read(folder.cache()).expect("read");
+    sign_in(&ours, ALICE, "ours", 1);
+    another_writes(&folder.cache(), &stale);
+    assert_eq!(seen(&ours), ["rt-alice.tenant-1", "rt-bob.tenant-1"]);
+    assert_eq!(stored(&folder.cache()), ["rt-alice.tenant-1", "rt-bob.tenant-1"]);
+    // A handle that is not shared reads what is there.
+    another_writes(&folder.cache(), &stale);
+    assert_eq!(seen(&open(FileStore::at(folder.cache()).plaintext())), ["rt-bob.tenant-1"]);
+}
+
+#[test]
+fn another_process_of_ours_puts_it_back_too() {
+    for builder in [shared, |folder: &Folder| FileStore::at(folder.cache()).protector(protector()).shared_with_msal()] {
+        let folder = Folder::in_memory();
+        sign_in(&open(builder(&folder)), BOB, "theirs", 1);
+        let stale = fs::read(folder.cache()).expect("read");
+        sign_in(&open(builder(&folder)), ALICE, "ours", 1);
+        another_writes(&folder.cache(), &stale);
+        assert_eq!(seen(&open(builder(&folder))), ["rt-alice.tenant-1", "rt-bob.tenant-1"]);
+    }
+}
+
+#[test]
+fn the_next_write_puts_it_back_as_well() {
+    let folder = Folder::in_memory();
+    let ours = open(shared(&folder));
+    sign_in(&ours, BOB, "theirs", 1);
+    let stale = fs::read(folder.cache()).expect("read");
+    sign_in(&ours, ALICE, "ours", 1);
+    another_writes(&folder.cache(), &stale);
+    sign_in(&ours, BOB, "theirs", 2);
+    assert_eq!(stored(&folder.cache()), ["rt-alice.tenant-1", "rt-bob.tenant-2"]);
+    assert_eq!(seen(&ours), ["rt-alice.tenant-1", "rt-bob.tenant-2"], "the resident cache knows of it");
+}
+
+#[test]
+fn a_sign_out_by_another_program_stands() {
+    let folder = Folder::in_memory();
+    let ours = open(shared(&folder));
+    sign_in(&ours, ALICE, "ours", 1);
+    another_signs_out(&folder.cache(), ALICE);
+    assert!(seen(&ours).is_empty());
+    assert!(seen(&open(shared(&folder))).is_empty());
+    // Nor does damage bring it back.
+    another_writes(&folder.cache(), "");
+    let left = open(shared(&folder)).read(&SHARED, refresh_tokens);
+    assert!(left.map_or(true, |left| left.is_empty()));
+}
+
+#[test]
+fn our_sign_out_stands_against_a_program_that_brings_the_account_back() {
+    let folder = Folder::in_memory();
+    let ours = open(shared(&folder));
+    sign_in(&ours, ALICE, "ours", 1);
+    sign_in(&ours, BOB, "ours", 1);
+    let stale = fs::read(folder.cache()).expect("read");
+    let removed = ours.update(&SHARED, |content| content.remove_account(ALICE, HOST)).expect("written");
+    assert!(removed.value);
+    another_writes(&folder.cache(), &stale);
+    assert_eq!(seen(&open(shared(&folder))), ["rt-bob.tenant-1"]);
+    assert_eq!(stored(&folder.cache()), ["rt-bob.tenant-1"]);
+}
+
+#[test]
+fn an_emptied_file_is_restored_and_said_so() {
+    for content in ["", "\0\0\0\0\0\0\0\0", "no document at all", "[1,2]"] {
+        let folder = Folder::in_memory();
+        sign_in(&open(shared(&folder)), ALICE, "ours", 1);
+        another_writes(&folder.cache(), content);
+        let again = open(shared(&folder));
+        let traces = traces_of(|| assert_eq!(seen(&again), ["rt-alice.tenant-1"], "{content:?}"));
+        assert!(traces.contains("they are back") || traces.contains("restored from the last good copy"), "{traces}");
+        assert_eq!(stored(&folder.cache()), ["rt-alice.tenant-1"]);
+        let aside = folder.names().iter().filter(|name| name.contains(".corrupt-")).count();
+        assert_eq!(aside, usize::from(!content.is_empty()), "what is not understood is kept: {content:?}");
+    }
+}
+
+#[test]
+fn a_torn_file_is_repaired_by_a_look() {
+    let folder = Folder::in_memory();
+    let ours = open(shared(&folder));
+    sign_in(&ours, ALICE, "ours", 1);
+    let whole = fs::read(folder.cache()).expect("read");
+    for torn in [[&whole[..], b"}}"].concat(), whole[..whole.len() - 2].to_vec(), whole[..whole.len() / 2].to_vec()] {
+        another_writes(&folder.cache(), torn);
+        assert_eq!(seen(&open(shared(&folder))), ["rt-alice.tenant-1"]);
+        assert_eq!(stored(&folder.cache()), ["rt-alice.tenant-1"], "the file itself is sound again");
+        assert!(serde_json::from_slice::<serde_json::Value>(&fs::read(folder.cache()).expect("read")).is_ok());
+    }
+}
+
+#[test]
+fn without_a_copy_only_the_last_minutes_are_made_good() {
+    let folder = Folder::in_memory();
+    let builder = || shared(&folder).last_good_copy(false);
+    another_writes(&folder.cache(), r#"{"Account":{},"Extra":{"of":"others"}}"#);
+    sign_in(&open(builder()), ALICE, "ours", 1);
+    let journal = fs::read_to_string(folder.path().join("msal.cache.journal")).expect("read");
+    assert!(!journal.contains("others"), "{journal}");
+    another_writes(&folder.cache(), "");
+    assert_eq!(seen(&open(builder())), ["rt-alice.tenant-1"]);
+}
+
+#[test]
+fn a_missing_file_stays_missing() {
+    let folder = Folder::in_memory();
+    let ours = open(shared(&folder));
+    sign_in(&ours, ALICE, "ours", 1);
+    fs::remove_file(folder.cache()).expect("removed");
+    assert!(seen(&ours).is_empty());
+    assert!(!folder.cache().exists());
+    // Somebody begins anew without us: then ours belongs into it.
+    another_writes(&folder.cache(), r#"{"AppMetadata":{}}"#);
+    assert_eq!(seen(&ours), ["rt-alice.tenant-1"]);
+    // Where its absence means that everybody was signed out, it does not.
+    let folder = Folder::in_memory();
+    let ours = open(shared(&folder).absence_is_sign_out(true));
+    sign_in(&ours, ALICE, "ours", 1);
+    fs::remove_file(folder.cache()).expect("removed");
+    assert!(seen(&ours).is_empty());
+    another_writes(&folder.cache(), r#"{"AppMetadata":{}}"#);
+    assert!(seen(&ours).is_empty());
+}
+
+#[test]
+fn the_journal_is_as_private_as_the_cache() {
+    let folder = Folder::in_memory();
+    sign_in(&open(FileStore::at(folder.cache()).protector(protector()).shared_with_msal()), ALICE, "ours", 1);
+    assert_eq!(folder.names(), ["msal.cache", "msal.cache.journal"]);
+    let journal = fs::read(folder.path().join("msal.cache.journal")).expect("read");
+    for secret in ["alice", "rt-", "ReapplyJournal"] {
+        assert!(!journal.windows(secret.len()).any(|part| part == secret.as_bytes()), "{secret}");
+    }
+    // Nor can it be put in the place of the cache.
+    fs::copy(folder.path().join("msal.cache.journal"), folder.cache()).expect("copied");
+    let opened = FileStore::at(folder.cache()).protector(protector()).build().expect("a path");
+    assert_eq!(failure(common::keys(&opened, &SHARED)).kind(), ErrorKind::Corrupt);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_journal_of_a_plaintext_cache_is_its_owners_alone() {
+    let folder = Folder::in_memory();
+    sign_in(&open(shared(&folder)), ALICE, "ours", 1);
+    assert_eq!(common::unix::mode(&folder.path().join("msal.cache.journal")), 0o600);
+}
+
+#[test]
+fn a_journal_that_cannot_be_read_costs_the_journal_only() {
+    let folder = Folder::in_memory();
+    let builder = || FileStore::at(folder.cache()).protector(protector()).shared_with_msal();
+    sign_in(&open(builder()), ALICE, "ours", 1);
+    let journal = folder.path().join("msal.cache.journal");
+    for damaged in [&b""[..], b"{}", b"\x89TOKENC\nnonsense"] {
+        fs::write(&journal, damaged).expect("written");
+        let traces = traces_of(|| assert_eq!(seen(&open(builder())), ["rt-alice.tenant-1"]));
+        assert!(traces.contains("journal"), "{traces}");
+    }
+    sign_in(&open(builder()), BOB, "ours", 2);
+    assert_eq!(seen(&open(builder())), ["rt-alice.tenant-1", "rt-bob.tenant-2"]);
+}
+
+#[test]
+fn what_is_moved_aside_does_not_come_back() {
+    let folder = Folder::in_memory();
+    let store = shared(&folder).build().expect("a path");
+    sign_in(&open(shared(&folder)), ALICE, "ours", 1);
+    pollster::block_on(store.move_aside(&SHARED)).expect("moved").expect("was there");
+    another_writes(&folder.cache(), "");
+    assert!(open(shared(&folder)).read(&SHARED, refresh_tokens).map_or(true, |left| left.is_empty()));
+}
+
+#[test]
+fn a_folder_of_partitions_is_not_shared() {
+    let folder = Folder::in_memory();
+    let error = failure(FileStore::in_dir(folder.path()).plaintext().shared_with_msal().build());
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn a_refresh_of_ours_wins_over_the_stale_one_that_comes_back() {
+    let folder = Folder::in_memory();
+    let ours = open(shared(&folder));
+    sign_in(&ours, ALICE, "ours", 1);
+    let stale = fs::read(folder.cache()).expect("read");
+    let refreshed = TokenResponse { account: None, ..response(ALICE, "ours", 2, now()) };
+    assert!(ours.update(&SHARED, |content| content.insert_response(refreshed)).expect("written").value.expect("whole"));
+    another_writes(&folder.cache(), stale);
+    let query = RefreshTokenQuery::user(ALICE, "ours", HOST);
+    let best =
+        ours.read(&SHARED, |content| content.refresh_tokens(&query).first().map(|(_, token)| token.secret.clone()));
+    assert_eq!(best.expect("read").expect("found").expose(), "rt-alice.tenant-2");
+    assert_eq!(seen(&ours), ["rt-alice.tenant-2"]);
+}
