@@ -2,15 +2,15 @@
 //! many libraries that write it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use cache_core::schema::{AccessToken, AppMetadata, ExtendedKey, IdToken, RefreshToken};
 use cache_core::{Secret, UnixMillis, UnixSeconds, schema};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::naive::{Account, Extended, Identity, Metadata, Refresh, Token};
+use super::style::{Fields, Style};
 
 pub const NOW: i64 = 1_800_000_000;
 
@@ -57,8 +57,6 @@ pub const ASSERTIONS: [&str; 8] = [
 pub const RESOURCES: [&str; 4] = ["", "", "r", "R"];
 pub const FAMILIES: [&str; 4] = ["", "1", "2", "client"];
 const SECRETS: [&str; 4] = ["one", "two", "quo\"ted", "\u{e9}\u{1f600}"];
-/// Key texts of imported entries; the last one is the canonical one's place.
-const KEYS: [&str; 8] = ["a", "A", "b", "c", "d", "x-atext-y", "X-ATEXT-Y", "e"];
 
 #[derive(Arbitrary, Clone, Debug)]
 pub struct TokenSpec {
@@ -98,13 +96,6 @@ pub struct PlainSpec {
     client: u8,
     realm: u8,
     text: u8,
-}
-
-/// How a library spells what it writes.
-#[derive(Arbitrary, Clone, Copy, Debug)]
-pub struct Style {
-    key: u8,
-    bits: u16,
 }
 
 impl TokenSpec {
@@ -415,75 +406,6 @@ impl Metadata {
         }
         self.unknown = out.unknown();
         (style.key_text(), out.finish())
-    }
-}
-
-impl Style {
-    fn is(self, bit: u8) -> bool {
-        self.bits >> bit & 1 == 1
-    }
-
-    fn key_text(self) -> String {
-        pick(&KEYS, self.key).to_owned()
-    }
-}
-
-/// The fields of one entity as a library spells them.
-struct Fields {
-    style: Style,
-    text: String,
-}
-
-impl Fields {
-    fn new(style: Style) -> Self {
-        let mut out = Self { style, text: String::from("{") };
-        if style.is(7) {
-            // Of a repeated name the last one counts.
-            out.raw("environment", r#""stale.example""#);
-            out.raw("secret", r#""stale""#);
-        }
-        out
-    }
-
-    fn text(&mut self, name: &str, text: &str) {
-        let quoted = Value::from(text).to_string();
-        if self.style.is(8) && text.starts_with(|first: char| first.is_ascii_alphanumeric()) {
-            self.raw(name, &format!("\"\\u{:04x}{}", u32::from(text.as_bytes()[0]), &quoted[2..]));
-        } else {
-            self.raw(name, &quoted);
-        }
-    }
-
-    fn time(&mut self, name: &str, seconds: Option<i64>) {
-        match (seconds, self.style.is(9), self.style.is(10)) {
-            (Some(seconds), true, _) => self.raw(name, &seconds.to_string()),
-            (Some(seconds), _, true) => self.raw(name, &format!("\" +{seconds}.75 \"")),
-            (Some(seconds), ..) => self.raw(name, &format!("\"{seconds}\"")),
-            (None, true, _) => self.raw(name, "null"),
-            (None, _, true) => self.raw(name, "\"\""),
-            (None, ..) => {}
-        }
-    }
-
-    fn raw(&mut self, name: &str, json: &str) {
-        if self.text.len() > 1 {
-            self.text.push_str(if self.style.is(11) { " , " } else { "," });
-        }
-        // Writing into a String cannot fail.
-        let _ = write!(self.text, "\"{name}\":{json}");
-    }
-
-    /// A field that no library knows; its JSON stays as it is spelled.
-    fn unknown(&mut self) -> Option<String> {
-        let json = [r#"{"a": [1.50, null]}"#, "null"];
-        let json = self.style.is(12).then(|| json[usize::from(self.style.is(13))])?;
-        self.raw("x-unknown", json);
-        Some(json.to_owned())
-    }
-
-    fn finish(mut self) -> String {
-        self.text.push('}');
-        self.text
     }
 }
 
