@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use cache_core::schema::{AccessToken, Account, AppMetadata, RefreshToken};
 use cache_core::{
-    Clock as _, Documents, ErrorKind, PersistedTokenCache, RefreshTokenQuery, SystemClock, TokenCache, TokenResponse,
-    UnixSeconds, blocking,
+    CacheStore as _, Clock as _, DocumentStore as _, Documents, ErrorKind, PersistedTokenCache, RefreshTokenQuery,
+    SystemClock, TokenCache, TokenResponse, UnixSeconds, blocking,
 };
 use cache_file::{FileStore, FileStoreBuilder};
 
@@ -174,6 +174,32 @@ fn our_sign_out_stands_against_a_program_that_brings_the_account_back() {
     another_writes(&folder.cache(), &stale);
     assert_eq!(seen(&open(shared(&folder))), ["rt-bob.tenant-1"]);
     assert_eq!(stored(&folder.cache()), ["rt-bob.tenant-1"]);
+}
+
+#[test]
+fn a_removed_cache_stays_removed() {
+    let folder = Folder::in_memory();
+    let ours = open(shared(&folder));
+    sign_in(&ours, ALICE, "ours", 1);
+    let stale = fs::read(folder.cache()).expect("read");
+    pollster::block_on(shared(&folder).open().expect("a path").remove(&SHARED)).expect("removed");
+    assert!(!folder.cache().exists());
+    another_writes(&folder.cache(), &stale);
+    assert!(seen(&ours).is_empty());
+}
+
+#[test]
+fn a_commit_that_puts_back_is_no_continuation_of_what_was_loaded() {
+    let folder = Folder::in_memory();
+    sign_in(&open(shared(&folder)), BOB, "theirs", 1);
+    let stale = fs::read(folder.cache()).expect("read");
+    sign_in(&open(shared(&folder)), ALICE, "ours", 1);
+    another_writes(&folder.cache(), &stale);
+    let store = shared(&folder).build().expect("a path");
+    let seen = pollster::block_on(store.stamp(&SHARED)).expect("a stat").expect("is there");
+    let committed = common::put(&store, &SHARED, "another").expect("written");
+    assert_ne!(committed.before.as_ref(), Some(&seen), "a resident cache must load what was put back");
+    assert_eq!(stored(&folder.cache()), ["rt-alice.tenant-1", "rt-bob.tenant-1"]);
 }
 
 #[test]

@@ -97,11 +97,10 @@ impl Put {
         EntryId::new(&*self.section, &*self.key)
     }
 
-    /// The same, remembering also what an earlier entry in its place had replaced.
-    pub(super) fn with_replaced(mut self, earlier: Vec<String>) -> Self {
-        self.replaced.extend(earlier);
+    /// Remembers also what an earlier entry in its place had replaced.
+    pub(super) fn remember_replaced(&mut self, earlier: &[String]) {
+        self.replaced.extend_from_slice(earlier);
         self.replaced.truncate(MOST_REPLACED);
-        self
     }
 }
 

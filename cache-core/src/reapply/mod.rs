@@ -163,23 +163,28 @@ impl ReapplyJournal {
         self.note_sign_outs(&had, &has, now);
         let written: Vec<Entry> = after.clone().into_entries().filter(|entry| !before.says(entry)).collect();
         // What this write itself has replaced or removed is not to come back.
-        let waiting: Vec<(Put, Entry)> = std::mem::take(&mut self.facts.puts)
-            .into_iter()
-            .filter_map(|put| Some((put.clone(), self.entries.entry(&put.id())?)))
-            .filter(|(_, entry)| has.standing(entry, &|_| false) == Standing::Stands)
-            .collect();
+        let known: Vec<(Put, Entry)> = self.puts().map(|(put, entry)| (put.clone(), entry)).collect();
+        let stands = |(_, entry): &(Put, Entry)| has.standing(entry, &|_| false) == Standing::Stands;
+        let (waiting, gone): (Vec<_>, Vec<_>) = known.into_iter().partition(stands);
         if self.keeps_copy {
             self.entries = after.clone();
             self.facts.copied_at = Some(now.0);
         } else {
             self.entries = UnifiedDocument::default();
         }
+        self.facts.puts.clear();
         for (put, entry) in waiting {
             self.entries.put(&entry);
             self.facts.puts.push(put);
         }
         for entry in &written {
             self.note_put(entry, &had, &has, now);
+        }
+        // Nor is what they had replaced.
+        for (gone, _) in &gone {
+            if let Some(put) = self.facts.puts.iter_mut().find(|put| put.id() == gone.id()) {
+                put.remember_replaced(&gone.replaced);
+            }
         }
         self.is_changed = true;
     }
@@ -255,11 +260,12 @@ impl ReapplyJournal {
         }
     }
 
-    fn wait_for(&mut self, put: Put, entry: &Entry) {
-        let known = self.facts.puts.iter().position(|known| known.id() == entry.id);
-        let earlier = known.map(|at| self.facts.puts.swap_remove(at).replaced).unwrap_or_default();
+    fn wait_for(&mut self, mut put: Put, entry: &Entry) {
+        if let Some(at) = self.facts.puts.iter().position(|known| known.id() == entry.id) {
+            put.remember_replaced(&self.facts.puts.swap_remove(at).replaced);
+        }
         self.entries.put(entry);
-        self.facts.puts.push(put.with_replaced(earlier));
+        self.facts.puts.push(put);
     }
 }
 

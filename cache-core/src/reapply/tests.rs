@@ -200,9 +200,27 @@ fn the_older_one_that_others_bring_back_goes() {
         cache.insert(refresh_token(OURS, "rt-second")).expect("complete");
         cache.insert(access_token(OURS, "read write", "at-second", later(1))).expect("complete");
     });
-    shared.document = stale;
+    shared.document = stale.clone();
     assert_eq!(shared.look(later(2)).put_back, 2);
     assert_eq!(shared.secrets(), ["at-second", "at-theirs", "rt-second", "rt-theirs"]);
+    // Nor does the one before the last come back.
+    shared.we_write(later(3), |cache| {
+        cache.insert(refresh_token(OURS, "rt-third")).expect("complete");
+    });
+    shared.document = stale;
+    shared.look(later(4));
+    assert!(shared.secrets().contains(&"rt-third".to_owned()));
+}
+
+#[test]
+fn an_older_intersecting_token_gives_way() {
+    let mut shared = signed_in(false);
+    shared.they_write(|cache| {
+        remove_token(cache, "at-ours");
+        cache.insert(access_token(OURS, "read write", "at-older", later(-100))).expect("complete");
+    });
+    assert_eq!(shared.look(later(1)).put_back, 1);
+    assert_eq!(shared.secrets(), ["at-ours", "at-theirs", "rt-ours", "rt-theirs"]);
 }
 
 #[test]
@@ -295,6 +313,7 @@ fn a_refresh_takes_its_account_along() {
     shared.look(later(63));
     assert_eq!(shared.secrets(), ["at-more", "rt-ours"]);
     assert!(shared.has_account());
+    assert!(shared.cache().app_metadata(HOST, OURS).is_some());
 }
 
 #[test]
@@ -326,6 +345,33 @@ fn a_salvage_is_completed_and_no_sign_out_undone() {
     cut.remove_account(ALICE, HOST);
     let salvage = cut.serialize();
     assert!(shared.journal.reconcile(Seen::Salvage(&salvage), later(1)).document.is_none());
+}
+
+#[test]
+fn refresh_tokens_that_a_tear_took_are_no_sign_out() {
+    let mut shared = signed_in(true);
+    shared.look(later(61));
+    shared.we_write(later(62), |cache| {
+        cache.insert(access_token(OURS, "more", "at-more", later(62))).expect("complete");
+    });
+    let mut cut = shared.cache();
+    remove_token(&mut cut, "rt-ours");
+    let salvage = cut.serialize();
+    let done = shared.journal.reconcile(Seen::Salvage(&salvage), later(63));
+    assert_eq!((done.put_back, done.signed_out), (1, 0));
+}
+
+#[test]
+fn without_app_metadata_an_account_that_is_gone_was_signed_out() {
+    let mut shared = Shared::new(false);
+    shared.we_write(NOW, |cache| {
+        sign_in(cache, OURS, "ours");
+        let metadata = cache.entries().find(|entry| entry.id.section() == section::APP_METADATA).expect("is there");
+        assert!(cache.remove(&metadata.id));
+    });
+    shared.document = Some(Blob::copy_of(b"{}"));
+    assert_eq!(shared.look(later(1)).signed_out, 1);
+    assert_eq!(shared.secrets(), [""; 0]);
 }
 
 #[test]
@@ -367,6 +413,30 @@ fn our_sign_out_stays_whatever_others_bring_back() {
 }
 
 #[test]
+fn what_we_write_for_the_account_after_our_sign_out_stays() {
+    let mut shared = signed_in(false);
+    shared.we_write(later(1), |cache| assert!(cache.remove_account(ALICE, HOST)));
+    // An identity provider may give the same token again.
+    shared.we_write(later(2), |cache| cache.insert(refresh_token(OURS, "rt-ours")).expect("complete"));
+    shared.look(later(3));
+    assert_eq!(shared.secrets(), ["rt-ours"]);
+
+    let mut shared = signed_in(false);
+    shared.we_write(later(1), |cache| assert!(cache.remove_account(ALICE, HOST)));
+    shared.we_write(later(2), |cache| {
+        let account = Account {
+            home_account_id: ALICE.into(),
+            environment: HOST.into(),
+            realm: "tenant".into(),
+            ..Account::default()
+        };
+        cache.insert(account).expect("complete");
+    });
+    shared.look(later(3));
+    assert!(shared.has_account());
+}
+
+#[test]
 fn unknown_data_and_app_tokens_are_put_back_by_what_they_are() {
     let app = AccessToken { home_account_id: None, ..access_token(OURS, "api/.default", "at-app", NOW) };
     let mut shared = Shared::new(false);
@@ -384,8 +454,12 @@ fn unknown_data_and_app_tokens_are_put_back_by_what_they_are() {
     // Another content under the id is somebody else's.
     shared.document = Some(Blob::copy_of(br#"{"Extra":[2]}"#));
     shared.look(later(2));
-    let text = shared.document.expect("is there");
+    let text = shared.document.clone().expect("is there");
     assert!(std::str::from_utf8(text.expose()).expect("text").contains("\"Extra\":[2]"));
+    shared.document = Some(Blob::copy_of(b"{}"));
+    shared.look(later(3));
+    let text = shared.document.expect("is there");
+    assert!(!std::str::from_utf8(text.expose()).expect("text").contains("Extra"), "it was somebody else's to remove");
 }
 
 #[test]
