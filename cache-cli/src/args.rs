@@ -8,7 +8,7 @@ use crate::address::Address;
 use crate::exit::Failure;
 
 /// Headings of the help texts.
-const PROTECTION: &str = "Protection (exactly one, or the environment variable TOKENCACHE_PASSPHRASE)";
+const PROTECTION: &str = "Protection of file:PATH (exactly one, or the environment variable TOKENCACHE_PASSPHRASE)";
 const REMOVAL: &str = "What to remove (exactly one)";
 const COMMON: &str = "Common options";
 
@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Import(Import),
     /// Write everything in a store as a unified cache document, secrets included
     Export(Export),
+    /// Show the token caches of other products on this machine
+    Stores,
     /// Show accounts and tokens, without secrets
     List(List),
     /// Show one entry, its secrets redacted
@@ -86,7 +88,7 @@ pub(crate) enum Command {
 /// Which store, and how it is protected.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Location {
-    /// The store, for example file:/home/alice/.cache/msal.cache
+    /// The store: file:PATH, or preset:NAME for the cache of a product, for example preset:azure-cli
     #[arg(long, value_name = "STORE")]
     pub(crate) store: Address,
 
@@ -94,7 +96,15 @@ pub(crate) struct Location {
     pub(crate) protection: ProtectionArgs,
 }
 
-/// The ways to protect a store, of which exactly one is wanted. A passphrase can also come in `TOKENCACHE_PASSPHRASE`.
+/// The consent that a command which writes needs for the cache of another product.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Writing {
+    /// Write to the cache of another product, which preset:NAME names; without it that is only read
+    #[arg(long)]
+    pub(crate) write_shared: bool,
+}
+
+/// The ways to protect a store, of which exactly one is wanted; a preset needs none. A passphrase can also come in `TOKENCACHE_PASSPHRASE`.
 #[derive(Debug, Clone, Default, Args)]
 #[group(multiple = false)]
 pub(crate) struct ProtectionArgs {
@@ -127,6 +137,9 @@ pub(crate) struct Import {
     /// Take the complete entries of a damaged document instead of refusing it
     #[arg(long)]
     pub(crate) salvage: bool,
+
+    #[command(flatten)]
+    pub(crate) writing: Writing,
 }
 
 #[derive(Debug, Args)]
@@ -196,6 +209,9 @@ pub(crate) struct Remove {
 
     #[command(flatten)]
     pub(crate) what: Removal,
+
+    #[command(flatten)]
+    pub(crate) writing: Writing,
 }
 
 #[derive(Debug, Args)]

@@ -11,7 +11,7 @@ use cache_crypto::{Envelope, Key, Passphrase};
 use cache_file::FileStore;
 
 use crate::address::Address;
-use crate::args::{Location, ProtectionArgs};
+use crate::args::{Location, ProtectionArgs, Writing};
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::process::PASSPHRASE_VARIABLE;
@@ -25,15 +25,23 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the store that the arguments name. Exit 2: not exactly one protection is given.
+    /// Opens the store that the arguments name; the cache of a product for reading only. Exit 2: not exactly one
+    /// protection is given.
     pub(crate) fn open(location: &Location, context: &Context) -> Result<Self, Failure> {
         Self::with_protection(&location.store, Protection::chosen(location, context)?, context)
     }
 
-    /// The same; a key file that is not there is created first, if nothing stands at the store's address.
+    /// The same for a command that writes. Exit 2: it is the cache of a product, and `--write-shared` is not given.
+    pub(crate) fn open_to_write(location: &Location, writing: Writing, context: &Context) -> Result<Self, Failure> {
+        let protection = Protection::chosen(location, context)?.for_writing(&location.store, writing)?;
+        Self::with_protection(&location.store, protection, context)
+    }
+
+    /// Opens a store to write; a key file that is not there is created first, if nothing stands at the store's address.
     ///
     /// A new key cannot open what another one protects, so that it would only hide that the right one is missing.
     pub(crate) fn open_creating_key(location: &Location, context: &Context) -> Result<Self, Failure> {
+        Protection::check_fits(location)?;
         let protection = match &location.protection.key_file {
             Some(path) if location.store.is_taken() && !path.exists() => {
                 return Err(Failure::error(format!(
@@ -95,11 +103,20 @@ impl Store {
 enum Protection {
     Plaintext,
     Encrypted(Envelope),
+    /// As the product does it whose cache this is.
+    OfProduct {
+        read_only: bool,
+    },
 }
 
 impl Protection {
     fn chosen(location: &Location, context: &Context) -> Result<Self, Failure> {
         let ProtectionArgs { key_file, passphrase_file, plaintext } = &location.protection;
+        if let Address::Preset(_) = location.store {
+            // A passphrase of the environment is for stores of one's own.
+            Self::check_fits(location)?;
+            return Ok(Self::OfProduct { read_only: true });
+        }
         if key_file.is_some() || passphrase_file.is_some() || *plaintext {
             Self::check_alone(context)?;
         }
@@ -119,6 +136,29 @@ impl Protection {
         Ok(Self::Encrypted(envelope))
     }
 
+    /// The same, for a command that writes.
+    fn for_writing(self, address: &Address, writing: Writing) -> Result<Self, Failure> {
+        match self {
+            Self::OfProduct { .. } if writing.write_shared => Ok(Self::OfProduct { read_only: false }),
+            Self::OfProduct { .. } => Err(Failure::usage(format!(
+                "{address} is the cache of another product and is only read; give --write-shared to write to it"
+            ))),
+            own => Ok(own),
+        }
+    }
+
+    /// Exit 2 if a key is given for the cache of a product.
+    fn check_fits(location: &Location) -> Result<(), Failure> {
+        let ProtectionArgs { key_file, passphrase_file, .. } = &location.protection;
+        match location.store {
+            Address::Preset(_) if key_file.is_some() || passphrase_file.is_some() => Err(Failure::usage(format!(
+                "{} is protected as its product does it; leave --key-file and --passphrase-file out",
+                location.store
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Exit 2 if the environment holds a passphrase besides the option that is given.
     fn check_alone(context: &Context) -> Result<(), Failure> {
         match context.passphrase {
@@ -131,7 +171,7 @@ impl Protection {
 
     fn describe(&self) -> String {
         match self {
-            Self::Plaintext => "none".to_owned(),
+            Self::Plaintext | Self::OfProduct { .. } => "none".to_owned(),
             Self::Encrypted(envelope) => envelope.describe(),
         }
     }
@@ -149,14 +189,14 @@ fn key(path: &Path) -> Result<Key, Failure> {
 }
 
 fn open(address: &Address, protection: Protection, context: &Context) -> Result<Arc<dyn CacheStore>, Failure> {
-    match address {
-        Address::File(path) => {
-            let file = FileStore::at(path);
-            let file = match protection {
-                Protection::Plaintext => file.plaintext(),
-                Protection::Encrypted(envelope) => file.protector(Arc::new(envelope)),
-            };
-            Ok(Arc::new(Documents::with_clock(file.build()?, Arc::clone(&context.clock))))
-        }
-    }
+    let file = match address {
+        Address::File(path) => FileStore::at(path),
+        Address::Preset(preset) => FileStore::preset(*preset)?,
+    };
+    let file = match protection {
+        Protection::Plaintext => file.plaintext(),
+        Protection::Encrypted(envelope) => file.protector(Arc::new(envelope)),
+        Protection::OfProduct { read_only } => file.read_only(read_only),
+    };
+    Ok(Arc::new(Documents::with_clock(file.build()?, Arc::clone(&context.clock))))
 }

@@ -30,6 +30,14 @@ pub(crate) fn expiry(expires_on: Option<UnixSeconds>, now: UnixSeconds) -> Strin
     }
 }
 
+/// How long ago, for example `3 min ago`; `in the future` for a later time.
+pub(crate) fn ago(time: UnixSeconds, now: UnixSeconds) -> String {
+    match now.0.saturating_sub(time.0) {
+        ..0 => "in the future".to_owned(),
+        seconds => format!("{} ago", span(seconds)),
+    }
+}
+
 fn span(seconds: i64) -> String {
     const MINUTE: i64 = 60;
     const HOUR: i64 = 60 * MINUTE;
@@ -65,6 +73,15 @@ mod tests {
             assert_eq!(is_expired(Some(end), NOW), after < 0);
         }
         assert_eq!(expiry(None, NOW), "unknown, taken for expired");
+    }
+
+    #[test]
+    fn ages_read_well() {
+        const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+        for (before, shown) in [(0, "0 s ago"), (90, "1 min ago"), (7200, "2 h ago"), (-1, "in the future")] {
+            assert_eq!(ago(NOW.plus(-before), NOW), shown);
+        }
+        assert_eq!(ago(UnixSeconds(i64::MAX), UnixSeconds(i64::MIN)), "in the future");
     }
 
     #[test]

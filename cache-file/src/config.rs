@@ -10,6 +10,7 @@ use crate::folder::Folder;
 use crate::inner::{Home, Inner};
 use crate::journal::Sharing;
 use crate::layout::Place;
+use crate::presets::{Machine, Preset, ProductCache};
 use crate::protection::Protection;
 use crate::store::FileStore;
 
@@ -25,6 +26,15 @@ impl FileStore {
     pub fn in_dir(dir: impl AsRef<Path>) -> FileStoreBuilder {
         FileStoreBuilder::new(dir.as_ref(), true)
     }
+
+    /// The plaintext cache of a product on this machine, **read-only** until
+    /// [`read_only(false)`](FileStoreBuilder::read_only) is said. Holds the shared partition.
+    ///
+    /// `Unsupported`: the product keeps its cache in something else than a plaintext file on this platform; the message
+    /// says in what. `Unavailable`: the user's home folder is not known.
+    pub fn preset(preset: Preset) -> Result<FileStoreBuilder> {
+        preset.on(&Machine::here())?.store()
+    }
 }
 
 /// Sets up a [`FileStore`]; begin with [`FileStore::at`] or [`FileStore::in_dir`].
@@ -39,6 +49,8 @@ pub struct FileStoreBuilder {
     lock_wait: Duration,
     migrate_plaintext: bool,
     sharing: Option<Sharing>,
+    read_only: bool,
+    product: Option<ProductCache>,
 }
 
 impl FileStoreBuilder {
@@ -50,6 +62,8 @@ impl FileStoreBuilder {
             lock_wait: Duration::from_secs(10),
             migrate_plaintext: false,
             sharing: None,
+            read_only: false,
+            product: None,
         }
     }
 
@@ -109,6 +123,22 @@ impl FileStoreBuilder {
         self
     }
 
+    /// Whether the store writes nothing at all: no lock file, no folder, no corrected mode. Off if nothing is said, except
+    /// for a [preset](FileStore::preset).
+    ///
+    /// Every write, a lease included, is `Denied`. A read takes no lock: a document that another program is writing is
+    /// looked at for up to a second, then what is there counts.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// The cache is this product's.
+    pub(crate) fn product(mut self, product: ProductCache) -> Self {
+        self.product = Some(product);
+        self
+    }
+
     /// The store. Touches no file yet.
     ///
     /// `InvalidInput`: no protection was chosen, no file can have this path, or a folder of partitions is to be shared
@@ -136,7 +166,8 @@ impl FileStoreBuilder {
         } else {
             Home::File(Arc::new(Place::new(&path, None).map_err(|error| error.in_store(crate::NAME))?))
         };
-        Ok(FileStore::new(Inner::new(path, home, protection, self.lock_wait, self.migrate_plaintext, self.sharing)))
+        let inner = Inner::new(path, home, protection, self.lock_wait, self.migrate_plaintext, self.sharing);
+        Ok(FileStore::new(inner.of_product(self.product).read_only(self.read_only)))
     }
 
     /// The store as a [`CacheStore`](cache_core::CacheStore), ready for use. Errors as [`build`](Self::build).

@@ -2,15 +2,17 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cache_core::{Result, Version};
+use cache_core::{Blob, Error, ErrorKind, Result, Version};
 
 use crate::folder::Folder;
 use crate::journal::Sharing;
 use crate::last::Last;
 use crate::layout::Place;
+use crate::notes::{Note, Notes};
+use crate::presets::{DotnetHazard, Library, ProductCache};
 use crate::protection::Protection;
 use crate::replace::LastSweep;
 use crate::stamp::{FileTime, Stat};
@@ -25,6 +27,12 @@ pub(crate) struct Inner {
     pub(crate) migrate_plaintext: bool,
     /// `Some`: careless writers share the cache.
     pub(crate) sharing: Option<Sharing>,
+    /// Whether nothing may be written, not even a lock file.
+    pub(crate) is_read_only: bool,
+    /// The product whose cache this is, if it is one's.
+    pub(crate) product: Option<ProductCache>,
+    /// Whether the user has heard that MSAL.NET deletes the file as it is.
+    has_warned_of_hazard: AtomicBool,
     /// Whether the user has heard that the folder is group-writable.
     pub(crate) has_warned: AtomicBool,
     pub(crate) last_sweep: LastSweep,
@@ -56,9 +64,48 @@ impl Inner {
             lock_wait,
             migrate_plaintext,
             sharing,
+            is_read_only: false,
+            product: None,
+            has_warned_of_hazard: AtomicBool::new(false),
             has_warned: AtomicBool::new(false),
             last_sweep: LastSweep::default(),
             last: Last::default(),
+        }
+    }
+
+    /// The same store of a product's cache.
+    pub(crate) fn of_product(self, product: Option<ProductCache>) -> Self {
+        Self { product, ..self }
+    }
+
+    /// The same store, for reading only or not.
+    pub(crate) fn read_only(self, is_read_only: bool) -> Self {
+        Self { is_read_only, ..self }
+    }
+
+    /// `Denied` if the store is read-only. Every operation that writes begins with this.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        if !self.is_read_only {
+            return Ok(());
+        }
+        let whose = self.product.as_ref().map(|product| format!(", which {} uses", product.preset().product()));
+        let message = format!(
+            "the store of {}{} is read-only; to write it all the same, say `read_only(false)` when it is opened",
+            self.path.display(),
+            whose.unwrap_or_default()
+        );
+        Err(Error::new(ErrorKind::Denied, message))
+    }
+
+    /// Notes, once for each store, that MSAL.NET would delete the file for what is in it.
+    pub(crate) fn note_hazard(&self, place: &Place, document: Option<&Blob>, notes: &Notes) {
+        let has_dotnet = self.product.as_ref().is_some_and(|product| product.has(Library::Dotnet));
+        if !has_dotnet || self.protection.is_protected() || self.has_warned_of_hazard.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(hazard) = document.and_then(DotnetHazard::of) {
+            self.has_warned_of_hazard.store(true, Ordering::Relaxed);
+            notes.add(Note::DotnetHazard { path: place.path.clone(), hazard });
         }
     }
 

@@ -7,7 +7,7 @@ use cache_core::{
 
 use crate::inner::Inner;
 use crate::layout::Place;
-use crate::look::{Found, Keys, Sight, at_path, read_file, unseal};
+use crate::look::{Found, Keys, Sight, at_path, unseal};
 use crate::notes::{Note, Notes};
 use crate::platform::Dir;
 use crate::protection::Protection;
@@ -54,7 +54,7 @@ impl Inner {
         keys: Keys,
         notes: &Notes,
     ) -> Result<Option<Consulted>> {
-        let Some(sharing) = self.sharing else { return Ok(None) };
+        let Some(sharing) = self.sharing.filter(|_| !self.is_read_only) else { return Ok(None) };
         let salvage;
         let seen = match &sight.found {
             Found::Moving => return Ok(None),
@@ -90,7 +90,7 @@ impl Inner {
         notes: &Notes,
     ) -> Result<ReapplyJournal> {
         let name = place.journal_file();
-        let Some(raw) = read_file(dir, &place.dir, &name, notes)? else {
+        let Some(raw) = self.read_file(dir, &place.dir, &name, notes)? else {
             return Ok(ReapplyJournal::new(sharing.keeps_copy));
         };
         let context = journal_context(partition);

@@ -44,9 +44,12 @@
 //!
 //! ```no_run
 //! use cache_file::FileStore;
+//! use cache_file::presets::Preset;
 //!
 //! # fn open() -> cache_core::Result<()> {
-//! let azure_cli = FileStore::at("/home/alice/.azure/msal_token_cache.json").plaintext().open()?;
+//! let of_a_program = FileStore::at("/home/alice/.local/share/tool/msal.cache").plaintext().open()?;
+//! // Of a product, at the path where it keeps it: read-only.
+//! let azure_cli = FileStore::preset(Preset::AzureCli)?.open()?;
 //! # Ok(())
 //! # }
 //! ```
@@ -127,7 +130,7 @@
 //! | plaintext, no byte | none; `Corrupt` once, if this handle's last look saw content | the same |
 //! | not a JSON object, opened as plaintext | `Unsupported` | `Unsupported`; the file stays as it is |
 //! | protected, and does not open | the protector's error; no byte: `Corrupt` | the same; the file stays as it is |
-//! | in a folder or file system that cannot be written to | the document, without a lock file | `Denied` |
+//! | in a folder or file system that cannot be written to, or of a read-only store | the document, without a lock file | `Denied` |
 //!
 //! An empty or torn plaintext file may be one that another library is writing: it is looked at again for up to a
 //! second, and then under the lock.
@@ -163,6 +166,7 @@
 //! - `<cache>.journal` holds tokens. It is protected as the cache is, and is mode 0600: beside a plaintext cache it is plaintext.
 //! - The document that was written last stays in memory, in plaintext and up to 8 MiB of it, until the next write or the
 //!   end of the store, when it is wiped.
+//! - A [read-only](FileStoreBuilder::read_only) store writes nothing: it makes no file and no folder, and corrects no mode.
 //! - Not covered: another program of the same user, and putting back an older copy of a file.
 //!
 //! # The lock
@@ -198,6 +202,7 @@ mod names;
 mod notes;
 mod partitions;
 mod platform;
+pub mod presets;
 mod protection;
 mod reading;
 mod replace;

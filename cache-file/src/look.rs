@@ -112,7 +112,7 @@ impl Inner {
         // What is read anew is not what was written last.
         drop(self.last.take(place));
         let looked_at = FileTime::now();
-        let Some(raw) = read_file(dir, &place.dir, &place.file, notes)? else {
+        let Some(raw) = self.read_file(dir, &place.dir, &place.file, notes)? else {
             return Ok(Sight { found: Found::Nothing, stat: None, looked_at });
         };
         let stat = Some(raw.stat);
@@ -160,6 +160,42 @@ impl Inner {
         }
     }
 
+    /// Reads a regular file of this user; `None` if there is none. A mode that is too wide is corrected, unless the
+    /// store is read-only.
+    pub(crate) fn read_file(&self, dir: &Dir, folder: &Path, name: &OsStr, notes: &Notes) -> Result<Option<Raw>> {
+        let path = folder.join(name);
+        let failed = |error| Error::io(format_args!("cannot read {}", path.display()), error);
+        let (mut file, mut stat) = match dir.open_file(name, false).map_err(failed)? {
+            Opened::Absent => return Ok(None),
+            Opened::Unusable(what) => return Err(unusable(&path, what)),
+            Opened::File(file, stat) => (file, stat),
+        };
+        if !platform::is_own(&stat) {
+            let message = format!("{} belongs to another user; use a file of this user", path.display());
+            return Err(Error::new(ErrorKind::Denied, message));
+        }
+        if let Some(mode) = stat.mode.filter(|mode| mode & 0o077 != 0) {
+            // It fails on a read-only file system.
+            if !self.is_read_only && platform::tighten(&file).is_ok() {
+                stat = platform::stat_file(&file).map_err(failed)?;
+                notes.add(Note::Tightened { path: path.clone(), mode });
+            } else {
+                notes.add(Note::Wide { path: path.clone(), mode });
+            }
+        }
+        if stat.size > LARGEST {
+            let message = format!("{} is larger than 1 GiB; that is no token cache", path.display());
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        // One byte more than there are, so that the buffer need not grow: what it leaves behind would not be wiped.
+        let mut bytes = Vec::with_capacity(stat.size as usize + 1);
+        let read = file.by_ref().take(stat.size + 1).read_to_end(&mut bytes);
+        let bytes = Blob::new(bytes);
+        read.map_err(failed)?;
+        let after = platform::stat_file(&file).map_err(failed)?;
+        Ok(Some(Raw { is_moving: after != stat || bytes.len() as u64 != stat.size, bytes, stat }))
+    }
+
     /// Derives or fetches what is needed to write.
     pub(crate) fn prepare_to_seal(&self) -> Result<()> {
         match &self.protection {
@@ -189,42 +225,6 @@ impl Sight {
 /// Waits before the look after the `n`-th one: 1 ms at first, 16 ms in the end.
 pub(crate) fn wait_before_next_look(n: u32) {
     std::thread::sleep(Duration::from_millis(1 << n.min(4)));
-}
-
-/// Reads a regular file of this user; `None` if there is none. A mode that is too wide is corrected.
-pub(crate) fn read_file(dir: &Dir, folder: &Path, name: &OsStr, notes: &Notes) -> Result<Option<Raw>> {
-    let path = folder.join(name);
-    let failed = |error| Error::io(format_args!("cannot read {}", path.display()), error);
-    let (mut file, mut stat) = match dir.open_file(name, false).map_err(failed)? {
-        Opened::Absent => return Ok(None),
-        Opened::Unusable(what) => return Err(unusable(&path, what)),
-        Opened::File(file, stat) => (file, stat),
-    };
-    if !platform::is_own(&stat) {
-        let message = format!("{} belongs to another user; use a file of this user", path.display());
-        return Err(Error::new(ErrorKind::Denied, message));
-    }
-    if let Some(mode) = stat.mode.filter(|mode| mode & 0o077 != 0) {
-        match platform::tighten(&file) {
-            Ok(()) => {
-                stat = platform::stat_file(&file).map_err(failed)?;
-                notes.add(Note::Tightened { path: path.clone(), mode });
-            }
-            // A read-only file system.
-            Err(_) => notes.add(Note::Wide { path: path.clone(), mode }),
-        }
-    }
-    if stat.size > LARGEST {
-        let message = format!("{} is larger than 1 GiB; that is no token cache", path.display());
-        return Err(Error::new(ErrorKind::TooLarge, message));
-    }
-    // One byte more than there are, so that the buffer need not grow: what it leaves behind would not be wiped.
-    let mut bytes = Vec::with_capacity(stat.size as usize + 1);
-    let read = file.by_ref().take(stat.size + 1).read_to_end(&mut bytes);
-    let bytes = Blob::new(bytes);
-    read.map_err(failed)?;
-    let after = platform::stat_file(&file).map_err(failed)?;
-    Ok(Some(Raw { is_moving: after != stat || bytes.len() as u64 != stat.size, bytes, stat }))
 }
 
 pub(crate) fn unseal(protector: &dyn Protector, bytes: &Blob, context: &Context<'_>, keys: Keys) -> Result<Blob> {

@@ -7,7 +7,7 @@ use crate::folder::Folder;
 use crate::inner::Inner;
 use crate::layout::{NAMES_KEY, NamesKey, name_of_key_file};
 use crate::lock::{Lock, deadline};
-use crate::look::{at_path, read_file};
+use crate::look::at_path;
 use crate::notes::Notes;
 use crate::platform::Dir;
 use crate::replace::Temporary;
@@ -21,7 +21,7 @@ impl Inner {
         if dir.stat(NAMES_KEY.as_ref()).map_err(failed)?.is_some_and(|stat| folder.is_known(&stat)) {
             return Ok(true);
         }
-        let Some(raw) = read_file(dir, &folder.path, NAMES_KEY.as_ref(), notes)? else {
+        let Some(raw) = self.read_file(dir, &folder.path, NAMES_KEY.as_ref(), notes)? else {
             // Without it no partition is found; to go on with a new one would make them all look empty.
             if dir.names().map_err(failed)?.iter().any(|name| name_of_key_file(name).is_some()) {
                 if dir.stat(NAMES_KEY.as_ref()).map_err(failed)?.is_some() {

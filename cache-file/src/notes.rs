@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use cache_core::Error;
 
+use crate::presets::DotnetHazard;
+
 /// Collects notes, and hands them to `tracing` when it is dropped. Make it before the lock is taken.
 #[derive(Debug, Default)]
 pub(crate) struct Notes(RefCell<Vec<Note>>);
@@ -15,7 +17,7 @@ pub(crate) struct Notes(RefCell<Vec<Note>>);
 pub(crate) enum Note {
     /// Others could open the file; now only its owner can.
     Tightened { path: PathBuf, mode: u32 },
-    /// Others can open the file, and its mode cannot be changed.
+    /// Others can open the file, and its mode cannot be changed, or must not be by a read-only store.
     Wide { path: PathBuf, mode: u32 },
     /// Members of its group may put files into the folder.
     GroupWritable { path: PathBuf },
@@ -25,6 +27,8 @@ pub(crate) enum Note {
     SetAside { path: PathBuf, aside: PathBuf },
     /// A plaintext document stands where a protected one belongs, and was read since the caller allows it.
     Plaintext { path: PathBuf },
+    /// MSAL.NET shares the cache, and deletes a file with this in it.
+    DotnetHazard { path: PathBuf, hazard: DotnetHazard },
     /// The lock of a dead process was removed.
     LockRecovered { path: PathBuf, pid: Option<u32> },
     /// Other programs had dropped entries of ours; they are back.
@@ -66,7 +70,7 @@ impl Note {
             Self::Wide { path, mode } => tracing::warn!(
                 path = %path.display(),
                 mode = %format_args!("{mode:04o}"),
-                "others can open this file, and its mode cannot be changed"
+                "others can open this file, and its mode stays as it is; take their rights away (chmod 600)"
             ),
             Self::GroupWritable { path } => tracing::warn!(
                 path = %path.display(),
@@ -84,6 +88,10 @@ impl Note {
             Self::Plaintext { path } => tracing::warn!(
                 path = %path.display(),
                 "the cache file is plaintext; it is read once for migration, and the next write protects it"
+            ),
+            Self::DotnetHazard { path, hazard } => tracing::warn!(
+                path = %path.display(),
+                "MSAL.NET shares this cache and deletes the file as it is: {hazard}; give the application a cache of its own"
             ),
             Self::LockRecovered { path, pid } => tracing::info!(
                 path = %path.display(),

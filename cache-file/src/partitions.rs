@@ -7,7 +7,7 @@ use cache_core::{Blob, Context, Edit, Error, ErrorKind, PartitionKey, Result, Ve
 use crate::NAME;
 use crate::inner::{Home, Inner};
 use crate::layout::{Place, key_file, name_of_key_file};
-use crate::look::{at_path, read_file};
+use crate::look::at_path;
 use crate::notes::Notes;
 use crate::platform::Dir;
 use crate::replace::Temporary;
@@ -43,8 +43,9 @@ impl Inner {
         }
     }
 
-    /// The same for a write: makes what is missing.
+    /// The same for a write: makes what is missing. `Denied`: the store is read-only.
     pub(crate) fn find_or_make(&self, partition: &PartitionKey, notes: &Notes) -> Result<(Arc<Place>, Dir)> {
+        self.check_writable()?;
         let (folder, dir) = match &self.home {
             Home::File(place) => {
                 only_shared(partition)?;
@@ -95,7 +96,7 @@ impl Inner {
                 continue;
             }
             let key_file = key_file(name);
-            if let Some(raw) = read_file(&dir, &folder.path, &key_file, &notes)? {
+            if let Some(raw) = self.read_file(&dir, &folder.path, &key_file, &notes)? {
                 page.push(self.open_key(&raw.bytes).map_err(|error| at_path(&error, &folder.path.join(&key_file)))?);
             }
         }
@@ -104,6 +105,7 @@ impl Inner {
 
     /// Protects everything anew, and answers how many partitions there are.
     pub(crate) fn reprotect(&self) -> Result<usize> {
+        self.check_writable()?;
         if !self.protection.is_protected() {
             return Err(Error::new(ErrorKind::InvalidInput, "a plaintext store has nothing to protect anew"));
         }
@@ -136,7 +138,7 @@ impl Inner {
         notes: &Notes,
     ) -> Result<bool> {
         let Some(key_file) = place.key_file.as_ref().filter(|_| !place.memory().key_is_kept) else { return Ok(true) };
-        let Some(raw) = read_file(dir, &place.dir, key_file, notes)? else { return Ok(false) };
+        let Some(raw) = self.read_file(dir, &place.dir, key_file, notes)? else { return Ok(false) };
         match self.open_key(&raw.bytes) {
             Ok(kept) => Ok(kept == *partition),
             Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) => Ok(false),

@@ -38,7 +38,8 @@ impl Inner {
                 notes.add(Note::NotPutBack { path: place.path.clone(), error });
             }
         }
-        if sight.needs_the_lock() {
+        // The lock file is a write too.
+        if sight.needs_the_lock() && !self.is_read_only {
             match Lock::take(&dir, &place.dir, place.lock_file(), deadline(self.lock_wait), &notes) {
                 Ok(lock) => {
                     let locked = self.look(&dir, &place, partition, Keys::AsTheyAre, &notes);
@@ -57,6 +58,7 @@ impl Inner {
         }
         let stamp = sight.stat.map(|stat| stamp(&stat, &sight));
         let (document, damage) = self.accept(&place, sight)?;
+        self.note_hazard(&place, document.as_ref(), &notes);
         if damage {
             notes.add(Note::Salvaged { path: place.path.clone() });
         }
@@ -103,12 +105,13 @@ impl Inner {
                     "{path} has no byte in it any more: another program has emptied it; from now on it counts as a new cache"
                 ),
             )),
-            Found::Foreign => Err(Error::new(
-                ErrorKind::Unsupported,
-                format!(
-                    "{path} is no plaintext token cache; if it is a protected one, give its key, else move it away"
-                ),
-            )),
+            Found::Foreign => {
+                let next = match &self.product {
+                    Some(product) => format!("{} protects it, and can open it", product.preset().product()),
+                    None => "if it is a protected one, give its key, else move it away".to_owned(),
+                };
+                Err(Error::new(ErrorKind::Unsupported, format!("{path} is no plaintext token cache; {next}")))
+            }
             Found::Moving => Err(Error::new(
                 ErrorKind::Unavailable,
                 format!("{path} is written to all the time by a program that does not lock it; try again later"),

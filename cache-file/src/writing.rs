@@ -12,7 +12,7 @@ use crate::inner::{Home, Inner};
 use crate::journal::{self, Consulted};
 use crate::layout::Place;
 use crate::lock::{Lock, deadline};
-use crate::look::{Found, Keys, Sight, read_file, wait_before_next_look};
+use crate::look::{Found, Keys, Sight, wait_before_next_look};
 use crate::notes::{Note, Notes};
 use crate::platform::{Dir, Opened};
 use crate::replace::{Placed, Temporary};
@@ -128,6 +128,7 @@ impl Inner {
                 key_is_right,
             };
             if let Outcome::Done(after) = section.conclude(answer, before.as_ref())? {
+                self.note_hazard(&place, document.as_ref(), &notes);
                 return Ok(Modified { before, after });
             }
             notes.add(Note::Disturbed { path: place.path.clone() });
@@ -141,10 +142,11 @@ impl Inner {
 
     /// Moves whatever is at the partition's path aside, so that the next write begins anew.
     pub(crate) fn move_aside(&self, partition: &PartitionKey) -> Result<Option<PathBuf>> {
+        self.check_writable()?;
         let notes = Notes::default();
         let Some((place, dir)) = self.find(partition, &notes)? else { return Ok(None) };
         let _lock = Lock::take(&dir, &place.dir, place.lock_file(), deadline(self.lock_wait), &notes)?;
-        if read_file(&dir, &place.dir, &place.file, &notes)?.is_none() {
+        if self.read_file(&dir, &place.dir, &place.file, &notes)?.is_none() {
             return Ok(None);
         }
         let failed = |error| Error::io(format_args!("cannot move {} aside", place.path.display()), error);

@@ -25,7 +25,7 @@ pub(crate) fn run(args: &Import, context: &Context) -> Result<(), Failure> {
     let store = if args.create_key {
         Store::open_creating_key(&args.location, context)?
     } else {
-        Store::open(&args.location, context)?
+        Store::open_to_write(&args.location, args.writing, context)?
     };
     let report = merge(&entries, salvaged, &store)?;
     context.output.print(&report)

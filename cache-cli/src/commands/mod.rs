@@ -8,6 +8,7 @@ mod import;
 mod list;
 mod remove;
 mod show;
+mod stores;
 
 use crate::args::Command;
 use crate::context::Context;
@@ -18,6 +19,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Import(args) => import::run(args, context),
         Command::Export(args) => export::run(args, context),
+        Command::Stores => stores::run(context),
         Command::List(args) => list::run(args, context),
         Command::Show(args) => show::run(args, context),
         Command::GetToken(args) => get_token::run(args, context),

@@ -19,7 +19,7 @@ use crate::text::counted;
 
 /// Removes, and says what went. Exit 4: there was nothing to remove.
 pub(crate) fn run(args: &Remove, context: &Context) -> Result<(), Failure> {
-    let store = Store::open(&args.location, context)?;
+    let store = Store::open_to_write(&args.location, args.writing, context)?;
     let now = context.now();
     let updated = store.cache().update(&PartitionKey::Shared, |cache| -> Result<Removed, Failure> {
         let before = cache.clone();

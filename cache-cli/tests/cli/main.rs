@@ -12,4 +12,6 @@ mod remove;
 mod sandbox;
 mod secrets;
 #[cfg(unix)]
+mod stores;
+#[cfg(unix)]
 mod terminal;

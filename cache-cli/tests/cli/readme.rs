@@ -73,6 +73,18 @@ fn an_import_is_as_documented() {
 }
 
 #[test]
+fn the_stores_are_as_documented() {
+    let home = Sandbox::new();
+    std::fs::create_dir(home.path(".azure")).expect("made");
+    // Torn and of a wide mode, so that there are warnings.
+    let torn = document("py-user-single");
+    std::fs::write(home.path(".azure/msal_token_cache.json"), &torn[..torn.len() - 1]).expect("written");
+    let mut command = tokencache();
+    command.arg("stores").env("HOME", home.path("")).env("USERPROFILE", home.path("")).env_remove("AZURE_CONFIG_DIR");
+    assert_eq!(paths(&Ran::of(&mut command).json()), paths(&documented("stores")));
+}
+
+#[test]
 fn a_demo_is_as_documented() {
     let report = Ran::of(tokencache().args(["demo", "--processes", "1", "--updates", "2"])).json();
     assert_eq!(paths(&report), paths(&documented("demo")));

@@ -1,0 +1,105 @@
+//! A product's cache on a machine.
+
+use std::path::{Path, PathBuf};
+
+use cache_core::{Error, ErrorKind, Result};
+
+use super::participants::participants;
+use super::paths;
+use super::{Library, Machine, Participant, Preset, Wrapper};
+use crate::NAME;
+use crate::config::FileStoreBuilder;
+
+/// A product's cache on a machine: its path, what it is wrapped in, and which libraries take part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProductCache {
+    preset: Preset,
+    path: PathBuf,
+    participants: Vec<Participant>,
+}
+
+impl ProductCache {
+    pub(super) fn new(preset: Preset, machine: &Machine) -> Result<Self> {
+        let path = paths::path(preset, machine)?;
+        Ok(Self { preset, path, participants: participants(preset, machine.platform()) })
+    }
+
+    /// The preset.
+    pub fn preset(&self) -> Preset {
+        self.preset
+    }
+
+    /// The path of the cache file, or of the marker file where the tokens are elsewhere.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The lock file of .NET, Go, Node and Python, and of this crate: `<path>.lockfile`.
+    pub fn lock_file(&self) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".lockfile");
+        path.into()
+    }
+
+    /// The lock file of MSAL Java, `.lockfile` in the folder of the cache; `None` where Java takes no part. It keeps none
+    /// of the others out, and they do not keep Java out.
+    pub fn java_lock_file(&self) -> Option<PathBuf> {
+        self.has(Library::Java).then(|| self.path.with_file_name(".lockfile"))
+    }
+
+    /// The libraries that take part, each with the wrappers that it uses.
+    pub fn participants(&self) -> &[Participant] {
+        &self.participants
+    }
+
+    /// The libraries that take part, each once.
+    pub fn libraries(&self) -> Vec<Library> {
+        self.participants.iter().map(|participant| participant.library).collect()
+    }
+
+    /// Whether a library takes part.
+    pub fn has(&self, library: Library) -> bool {
+        self.participants.iter().any(|participant| participant.library == library)
+    }
+
+    /// Whether the file can be a plaintext one, which [`store`](Self::store) opens.
+    pub fn may_be_plaintext(&self) -> bool {
+        self.wrappers().any(|wrapper| *wrapper == Wrapper::PlaintextFile)
+    }
+
+    /// Whether the file can be the marker of an item in a keychain or Secret Service, where the tokens are.
+    pub fn may_be_marker(&self) -> bool {
+        self.wrappers().any(Wrapper::leaves_marker)
+    }
+
+    /// Whether a file that is gone can have been deleted by MSAL.NET on data that it could not load, so that putting it
+    /// back can be right. Never for Azure CLI: there, signing everybody out deletes the file.
+    pub fn may_restore_missing(&self) -> bool {
+        self.has(Library::Dotnet)
+    }
+
+    /// A [`FileStore`](crate::FileStore) over the file, plaintext and read-only until
+    /// [`read_only(false)`](FileStoreBuilder::read_only) is said;
+    /// [shared with MSAL](FileStoreBuilder::shared_with_msal) then.
+    ///
+    /// `Unsupported`: on this platform no library keeps the cache in a plaintext file; the message says what they use.
+    pub fn store(&self) -> Result<FileStoreBuilder> {
+        if self.may_be_plaintext() {
+            let store = FileStoreBuilder::new(&self.path, false).plaintext().read_only(true).product(self.clone());
+            return Ok(store.shared_with_msal().absence_is_sign_out(!self.may_restore_missing()));
+        }
+        let mut wrappers: Vec<String> = self.wrappers().map(Wrapper::to_string).collect();
+        wrappers.dedup();
+        let message = format!(
+            "the cache of {} ({}) is {}, which this store does not open; use a program of that product to read it",
+            self.preset.product(),
+            self.preset,
+            wrappers.join(" or ")
+        );
+        Err(Error::new(ErrorKind::Unsupported, message).in_store(NAME))
+    }
+
+    fn wrappers(&self) -> impl Iterator<Item = &Wrapper> {
+        self.participants.iter().flat_map(|participant| &participant.wrappers)
+    }
+}
