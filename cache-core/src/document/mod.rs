@@ -150,6 +150,28 @@ impl UnifiedDocument {
         self.json(&entry.id).is_some_and(|json| crate::json::same_entity(json.expose(), entry.json.expose()))
     }
 
+    /// Whether both documents hold this entry and it says the same in both.
+    pub(crate) fn agrees(&self, other: &Self, id: &EntryId) -> bool {
+        let same = |(ours, theirs): (&Blob, &Blob)| crate::json::same_entity(ours.expose(), theirs.expose());
+        self.json(id).zip(other.json(id)).is_some_and(same)
+    }
+
+    /// The entries that `other` does not hold, or that say something else there.
+    pub(crate) fn beyond<'d>(&'d self, other: &'d Self) -> impl Iterator<Item = Entry> + 'd {
+        let ids = self.sections.iter().flat_map(Section::ids);
+        ids.filter(|id| !self.agrees(other, id)).filter_map(|id| self.entry(&id))
+    }
+
+    /// The entries of one section.
+    pub(crate) fn entries_of(&self, section: &str) -> impl Iterator<Item = Entry> + '_ {
+        self.section(section).into_iter().flat_map(Section::ids).filter_map(|id| self.entry(&id))
+    }
+
+    /// Whether there is an entry with this id.
+    pub(crate) fn holds(&self, id: &EntryId) -> bool {
+        self.json(id).is_some()
+    }
+
     /// Whether a put or removal has changed anything since the document was taken apart.
     pub fn is_changed(&self) -> bool {
         self.changed
@@ -398,6 +420,15 @@ impl Entries for UnifiedDocument {
 }
 
 impl Section {
+    fn ids(&self) -> impl Iterator<Item = EntryId> + '_ {
+        let (members, whole) = match &self.content {
+            Content::Entries(members) => (&*members.list, None),
+            Content::Whole(_) => (&[][..], Some(EntryId::new(Arc::clone(&self.name), ""))),
+        };
+        let members = members.iter().flatten();
+        members.map(|member| EntryId::new(Arc::clone(&self.name), Arc::clone(&member.key))).chain(whole)
+    }
+
     fn size(&self) -> usize {
         let content = match &self.content {
             Content::Whole(json) => json.len(),

@@ -1,6 +1,7 @@
 //! What the journal knows of its entries beside their content, and how that is kept: as one more section of the document
 //! that holds them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -126,10 +127,23 @@ impl Holder {
         holder
     }
 
-    /// Whether the client that this is of can use an entry of `other`.
-    pub(super) fn can_use(&self, other: &Self) -> bool {
-        self.client_id == other.client_id || other.family_id.is_some()
+    /// Whether one of these clients can use what this holds: it is its own, or its family's.
+    pub(super) fn serves(&self, clients: &HashSet<Option<Arc<str>>>) -> bool {
+        self.family_id.is_some() || clients.contains(&self.client_id)
     }
+}
+
+/// The hash of an entry's secret; `None`: it has none.
+pub(super) fn secret_hash(entry: &Entry) -> Option<String> {
+    let mut secret = None;
+    fields::read(&entry.json, |name, value| {
+        if name == "secret" {
+            secret = value.secret()?;
+        }
+        Ok(())
+    })
+    .ok()?;
+    secret.as_ref().map(hash)
 }
 
 /// What tells secrets apart, and does not give them away: they are long and random.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::facts::{Put, hash};
-use super::{CONFIRMED_AFTER, COPY_AGE, Reapplied, ReapplyJournal, Seen, age};
+use super::{CONFIRMED_AFTER, Reapplied, ReapplyJournal, Seen, age};
 use crate::document::UnifiedDocument;
 use crate::entry::{AccountRef, Entry};
 use crate::merge::Entries as _;
@@ -38,9 +38,9 @@ impl<'a> Look<'a> {
         journal: &'a mut ReapplyJournal,
         seen: Seen<'a>,
         now: UnixMillis,
-        cache: TokenCache,
         document: UnifiedDocument,
     ) -> Self {
+        let cache = TokenCache::of_document(document.clone(), journal.environments.clone());
         Self { journal, seen, now, cache, document, verdicts: HashMap::new(), done: Reapplied::default() }
     }
 
@@ -49,7 +49,11 @@ impl<'a> Look<'a> {
         self.reapply_puts();
         self.reapply_removals();
         match self.seen {
-            Seen::Document(_) => self.follow(),
+            // At once where an account is gone from it.
+            Seen::Document(_) if self.done.signed_out > 0 && self.journal.keeps_copy => {
+                self.journal.copy(&self.document, self.now);
+            }
+            Seen::Document(_) => self.journal.follow(&self.document, self.now),
             Seen::Salvage(_) | Seen::Wiped => self.restore(),
             Seen::Nothing => {}
         }
@@ -60,7 +64,8 @@ impl<'a> Look<'a> {
     /// Finds out what has become of every account that the journal knows, before anything is changed.
     fn judge_accounts(&mut self) {
         let mut known: HashMap<AccountRef, Known> = HashMap::new();
-        for (put, entry) in self.journal.puts() {
+        for (id, put) in &self.journal.puts {
+            let Some(entry) = self.journal.entries.entry(id) else { continue };
             let Some(account) = entry.account.clone() else { continue };
             let known = known.entry(account).or_default();
             known.clients.extend(put.client_id.as_deref().map(Into::into));
@@ -69,7 +74,7 @@ impl<'a> Look<'a> {
                 known.settled.push(entry);
             }
         }
-        if self.journal.facts.copied_at.is_some() {
+        if self.journal.copied_at.is_some() {
             let copy = TokenCache::of_document(self.journal.entries.clone(), self.journal.environments.clone());
             for account in copy.entries().filter_map(|entry| entry.account) {
                 let known = known.entry(account.clone()).or_default();
@@ -108,10 +113,10 @@ impl<'a> Look<'a> {
     }
 
     fn reapply_puts(&mut self) {
-        for put in std::mem::take(&mut self.journal.facts.puts) {
-            let Some(entry) = self.journal.entries.entry(&put.id()) else { continue };
+        for (id, put) in std::mem::take(&mut self.journal.puts) {
+            let Some(entry) = self.journal.entries.entry(&id) else { continue };
             match self.reapply(put, &entry) {
-                Some(put) => self.journal.facts.puts.push(put),
+                Some(put) => drop(self.journal.puts.insert(id, put)),
                 None => self.journal.is_changed = true,
             }
         }
@@ -145,7 +150,7 @@ impl<'a> Look<'a> {
     }
 
     fn reapply_removals(&mut self) {
-        for removal in &self.journal.facts.removals {
+        for removal in &self.journal.removals {
             let (home_account_id, environment) = (&*removal.home_account_id, &*removal.environment);
             let credentials = self.cache.credentials_of(home_account_id, environment);
             let (ours, others): (Vec<_>, Vec<_>) =
@@ -163,31 +168,14 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Lets the copy follow the document: at once where an account is gone from it, else from time to time.
-    fn follow(&mut self) {
-        let Some(copied_at) = self.journal.facts.copied_at.or_else(|| self.journal.keeps_copy.then_some(0)) else {
-            return;
-        };
-        if age(copied_at.min(self.now.0), self.now) < COPY_AGE && self.done.signed_out == 0 {
-            return;
-        }
-        let waiting: Vec<Entry> = self.journal.puts().map(|(_, entry)| entry).collect();
-        self.journal.entries = self.document.clone();
-        for entry in &waiting {
-            self.journal.entries.put(entry);
-        }
-        self.journal.facts.copied_at = Some(self.now.0);
-        self.journal.is_changed = true;
-    }
-
     /// Puts back what the copy holds and the damaged document does not.
     fn restore(&mut self) {
-        if self.journal.facts.copied_at.is_none() {
+        if self.journal.copied_at.is_none() {
             return;
         }
         for entry in self.journal.entries.clone().into_entries() {
             let is_missing = matches!(self.cache.standing(&entry, &|_| false), Standing::Gone { .. });
-            let is_put_back = self.journal.is_waiting_for(&entry.id);
+            let is_put_back = self.journal.puts.contains_key(&entry.id);
             if is_missing && !is_put_back && !is_expired(&entry, self.now) && !self.is_signed_out(&entry) {
                 self.document.put(&entry);
                 self.done.restored += 1;

@@ -23,20 +23,23 @@
 
 mod facts;
 mod look;
+mod written;
 
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
-use self::facts::{Facts, Holder, JOURNAL, Millis, Put, Removal, hash};
+use self::facts::{Facts, JOURNAL, Millis, Put, Removal};
 use self::look::Look;
+use self::written::Written;
 use crate::document::UnifiedDocument;
-use crate::entry::{AccountRef, Entry, EntryId};
+use crate::entry::{Entry, EntryId};
 use crate::environment::Environments;
 use crate::merge::Entries as _;
 use crate::schema::section;
 use crate::secret::Blob;
 use crate::time::UnixMillis;
-use crate::token_cache::{Standing, TokenCache};
+use crate::token_cache::Standing;
 
 /// As long as other libraries wait for their lock, after they have decided what to write: MSAL Node 50 s, MSAL.NET 60 s.
 const CONFIRMED_AFTER: Duration = Duration::from_secs(60);
@@ -57,7 +60,10 @@ pub struct ReapplyJournal {
     keeps_copy: bool,
     /// The copy, and the entries that were put.
     entries: UnifiedDocument,
-    facts: Facts,
+    /// When the entries were a copy of the whole document.
+    copied_at: Option<Millis>,
+    puts: BTreeMap<EntryId, Put>,
+    removals: Vec<Removal>,
     is_changed: bool,
     environments: Environments,
 }
@@ -103,25 +109,23 @@ impl ReapplyJournal {
         let Ok(mut entries) = UnifiedDocument::parse(bytes) else { return Self::new(keeps_copy) };
         let id = EntryId::new(JOURNAL, "");
         let facts = entries.entry(&id).and_then(|entry| Facts::read(&entry.json));
-        let Some(facts) = facts else { return Self::new(keeps_copy) };
+        let Some(Facts { copied_at, puts, removals }) = facts else { return Self::new(keeps_copy) };
         entries.remove(&id);
-        Self { keeps_copy, entries, facts, ..Self::default() }
+        let puts = puts.into_iter().map(|put| (put.id(), put)).filter(|(id, _)| entries.holds(id)).collect();
+        Self { keeps_copy, entries, copied_at, puts, removals, ..Self::default() }
     }
 
     /// The journal as a document, to be kept beside the shared one; `None`: it holds nothing, and nothing need be kept.
     pub fn to_bytes(&self) -> Option<Blob> {
-        let copied_at = self.facts.copied_at.filter(|_| self.keeps_copy && !self.entries.is_empty());
-        if copied_at.is_none() && self.facts.puts.is_empty() && self.facts.removals.is_empty() {
+        let copied_at = self.copied_at.filter(|_| self.keeps_copy && !self.entries.is_empty());
+        if copied_at.is_none() && self.puts.is_empty() && self.removals.is_empty() {
             return None;
         }
         let mut document = match copied_at {
             Some(_) => self.entries.clone(),
-            None => self.puts().fold(UnifiedDocument::default(), |mut document, (_, entry)| {
-                document.put(&entry);
-                document
-            }),
+            None => self.put_entries(),
         };
-        let facts = Facts { copied_at, ..self.facts.clone() };
+        let facts = Facts { copied_at, puts: self.puts.values().cloned().collect(), removals: self.removals.clone() };
         document.insert(&EntryId::new(JOURNAL, ""), facts.write());
         Some(document.render())
     }
@@ -133,9 +137,8 @@ impl ReapplyJournal {
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.is_changed |= self.to_bytes().is_some();
-        self.entries = UnifiedDocument::default();
-        self.facts = Facts::default();
+        let is_changed = self.is_changed || self.to_bytes().is_some();
+        *self = Self { is_changed, ..Self::new(self.keeps_copy) };
     }
 
     /// Compares what is there with what was written, and answers what is to be done about it. A document that cannot be
@@ -148,8 +151,12 @@ impl ReapplyJournal {
             Seen::Nothing => None,
         };
         let Some(document) = parsed else { return Reapplied::default() };
-        let cache = TokenCache::of_document(document.clone(), self.environments.clone());
-        Look::new(self, seen, now, cache, document).work()
+        if matches!(seen, Seen::Document(_)) && self.finds_everything_in(&document) {
+            self.let_go_of_confirmed(now);
+            self.follow(&document, now);
+            return Reapplied::default();
+        }
+        Look::new(self, seen, now, document).work()
     }
 
     /// Notes what a write changes: `before` is the document that was [reconciled](Self::reconcile), `after` the one that
@@ -157,115 +164,116 @@ impl ReapplyJournal {
     pub fn note(&mut self, before: Option<&Blob>, after: Option<&Blob>, now: UnixMillis) {
         let parse =
             |bytes: Option<&Blob>| bytes.and_then(|bytes| UnifiedDocument::parse(bytes).ok()).unwrap_or_default();
-        let (before, after) = (parse(before), parse(after));
-        let cache = |document: &UnifiedDocument| TokenCache::of_document(document.clone(), self.environments.clone());
-        let (had, has) = (cache(&before), cache(&after));
-        self.note_sign_outs(&had, &has, now);
-        let written: Vec<Entry> = after.clone().into_entries().filter(|entry| !before.says(entry)).collect();
-        // What this write itself has replaced or removed is not to come back.
-        let known: Vec<(Put, Entry)> = self.puts().map(|(put, entry)| (put.clone(), entry)).collect();
-        let stands = |(_, entry): &(Put, Entry)| has.standing(entry, &|_| false) == Standing::Stands;
-        let (waiting, gone): (Vec<_>, Vec<_>) = known.into_iter().partition(stands);
-        if self.keeps_copy {
-            self.entries = after.clone();
-            self.facts.copied_at = Some(now.0);
-        } else {
-            self.entries = UnifiedDocument::default();
-        }
-        self.facts.puts.clear();
-        for (put, entry) in waiting {
+        let written = Written::new(&parse(before), parse(after), self.environments.clone());
+        self.note_sign_outs(&written, now);
+        let replaced = self.let_go_of_replaced(&written);
+        let waiting = self.put_entries();
+        self.entries = if self.keeps_copy { written.after.clone() } else { UnifiedDocument::default() };
+        self.copied_at = self.keeps_copy.then_some(now.0);
+        for entry in waiting.into_entries() {
             self.entries.put(&entry);
-            self.facts.puts.push(put);
         }
-        for entry in &written {
-            self.note_put(entry, &had, &has, now);
+        for entry in written.lasting() {
+            let mut put = Put::new(entry, now.0, written.replaced_by(entry), &written.accounts);
+            let earlier = self.puts.get(&entry.id).or_else(|| replaced.get(&entry.id));
+            put.remember_replaced(earlier.map_or(&[], |put| &put.replaced));
+            self.wait_for(put, entry);
         }
-        // Nor is what they had replaced.
-        for (gone, _) in &gone {
-            if let Some(put) = self.facts.puts.iter_mut().find(|put| put.id() == gone.id()) {
-                put.remember_replaced(&gone.replaced);
+        for entry in written.context() {
+            if !self.puts.contains_key(&entry.id) {
+                let put = Put::new(&entry, now.0, Vec::new(), &written.accounts);
+                self.wait_for(Put { is_context: true, ..put }, &entry);
             }
         }
         self.is_changed = true;
     }
 
-    fn puts(&self) -> impl Iterator<Item = (&Put, Entry)> {
-        self.facts.puts.iter().filter_map(|put| Some((put, self.entries.entry(&put.id())?)))
+    fn wait_for(&mut self, put: Put, entry: &Entry) {
+        self.entries.put(entry);
+        self.puts.insert(entry.id.clone(), put);
     }
 
-    fn is_waiting_for(&self, id: &EntryId) -> bool {
-        self.facts.puts.iter().any(|put| put.id() == *id)
+    /// The entries that are waited for, without those that are the copy's only.
+    fn put_entries(&self) -> UnifiedDocument {
+        self.puts.keys().filter_map(|id| self.entries.entry(id)).fold(
+            UnifiedDocument::default(),
+            |mut document, entry| {
+                document.put(&entry);
+                document
+            },
+        )
+    }
+
+    /// Whether all that was written stands as it was, and every account of the copy is there.
+    fn finds_everything_in(&self, document: &UnifiedDocument) -> bool {
+        self.removals.is_empty()
+            && self.puts.keys().all(|id| document.agrees(&self.entries, id))
+            && self.entries.entries_of(section::ACCOUNT).all(|account| document.holds(&account.id))
     }
 
     fn let_go_of_old(&mut self, now: UnixMillis) {
-        let Facts { puts, removals, .. } = &mut self.facts;
-        let before = puts.len() + removals.len();
+        let before = self.puts.len() + self.removals.len();
         // A clock that was set back must not keep an entry for ever.
-        let times = puts.iter_mut().map(|put| &mut put.at).chain(removals.iter_mut().map(|removal| &mut removal.at));
-        for at in times {
+        let times = self.puts.values_mut().map(|put| &mut put.at);
+        for at in times.chain(self.removals.iter_mut().map(|removal| &mut removal.at)) {
             *at = now.0.min(*at);
         }
-        puts.retain(|put| age(put.at, now) < GIVEN_UP_AFTER);
-        removals.retain(|removal| age(removal.at, now) < GIVEN_UP_AFTER);
-        self.is_changed |= puts.len() + removals.len() != before;
+        self.puts.retain(|_, put| age(put.at, now) < GIVEN_UP_AFTER);
+        self.removals.retain(|removal| age(removal.at, now) < GIVEN_UP_AFTER);
+        self.is_changed |= self.puts.len() + self.removals.len() != before;
     }
 
-    fn note_sign_outs(&mut self, had: &TokenCache, has: &TokenCache, now: UnixMillis) {
-        let accounts = had.entries().filter(|entry| entry.id.section() == section::ACCOUNT);
-        for AccountRef { home_account_id, environment } in accounts.filter_map(|entry| entry.account) {
-            if has.holds_account(&home_account_id, &environment) {
-                continue;
-            }
-            let secrets = had.credentials_of(&home_account_id, &environment).into_iter();
-            let secrets = secrets.map(|(_, secret)| hash(secret)).collect();
-            let (home_account_id, environment) = (home_account_id.to_string(), environment.to_string());
-            self.facts.removals.push(Removal { home_account_id, environment, secrets, at: now.0 });
+    fn let_go_of_confirmed(&mut self, now: UnixMillis) {
+        let before = self.puts.len();
+        self.puts.retain(|_, put| age(put.at, now) < CONFIRMED_AFTER);
+        self.is_changed |= self.puts.len() != before;
+    }
+
+    /// What a write of our own has replaced or removed is not to come back.
+    fn let_go_of_replaced(&mut self, written: &Written) -> BTreeMap<EntryId, Put> {
+        let entries = &self.entries;
+        let is_gone = |id: &EntryId| {
+            !written.after.agrees(entries, id)
+                && entries
+                    .entry(id)
+                    .is_none_or(|entry| written.cache().standing(&entry, &|_| false) != Standing::Stands)
+        };
+        let (gone, stay) = std::mem::take(&mut self.puts).into_iter().partition(|(id, _)| is_gone(id));
+        self.puts = stay;
+        gone
+    }
+
+    fn note_sign_outs(&mut self, written: &Written, now: UnixMillis) {
+        for (account, secrets) in written.signed_out() {
+            let (home_account_id, environment) = (account.home_account_id.to_string(), account.environment.to_string());
+            self.removals.push(Removal { home_account_id, environment, secrets, at: now.0 });
         }
         // Who was signed in again stays, and so does what was put again.
-        self.facts.removals.retain(|removal| !has.holds_account(&removal.home_account_id, &removal.environment));
-        for removal in &mut self.facts.removals {
-            let put_again = has.credentials_of(&removal.home_account_id, &removal.environment);
-            removal.secrets.retain(|known| !put_again.iter().any(|(_, secret)| hash(secret) == *known));
+        let is_here =
+            |removal: &Removal| written.accounts.holds_account(&removal.home_account_id, &removal.environment);
+        self.removals.retain(|removal| !is_here(removal));
+        let put_again: HashSet<String> = written.entries().filter_map(facts::secret_hash).collect();
+        for removal in &mut self.removals {
+            removal.secrets.retain(|known| !put_again.contains(known));
         }
     }
 
-    /// Waits for an entry that was written, and for what it is of no use without: its account, refresh and ID tokens.
-    fn note_put(&mut self, entry: &Entry, had: &TokenCache, has: &TokenCache, now: UnixMillis) {
-        let Some(account) = &entry.account else {
-            return self.wait_for(Put::new(entry, now.0, Vec::new(), has), entry);
-        };
-        let AccountRef { home_account_id, environment } = account;
-        if !has.holds_account(home_account_id, environment) {
-            return;
-        }
-        let stays = has.credentials_of(home_account_id, environment);
-        let gone = had.credentials_of(home_account_id, environment).into_iter().filter(|(id, secret)| {
-            id.section() == entry.id.section() && !stays.iter().any(|(_, known)| known == secret)
-        });
-        self.wait_for(Put::new(entry, now.0, gone.map(|(_, secret)| hash(secret)).collect(), has), entry);
-        let holder = Holder::of(entry);
-        let is_context = |other: &Entry| match other.id.section() {
-            section::ACCOUNT => other.account.as_ref() == Some(account),
-            section::REFRESH_TOKEN | section::ID_TOKEN => {
-                other.account.as_ref() == Some(account) && holder.can_use(&Holder::of(other))
-            }
-            section::APP_METADATA => holder.can_use(&Holder::of(other)),
-            _ => false,
-        };
-        for context in has.entries().filter(is_context) {
-            if !self.is_waiting_for(&context.id) {
-                let put = Put { is_context: true, ..Put::new(&context, now.0, Vec::new(), has) };
-                self.wait_for(put, &context);
-            }
+    /// Lets the copy follow the document from time to time.
+    fn follow(&mut self, document: &UnifiedDocument, now: UnixMillis) {
+        let is_old = self.copied_at.is_none_or(|at| age(at.min(now.0), now) >= COPY_AGE);
+        if self.keeps_copy && is_old {
+            self.copy(document, now);
         }
     }
 
-    fn wait_for(&mut self, mut put: Put, entry: &Entry) {
-        if let Some(at) = self.facts.puts.iter().position(|known| known.id() == entry.id) {
-            put.remember_replaced(&self.facts.puts.swap_remove(at).replaced);
+    fn copy(&mut self, document: &UnifiedDocument, now: UnixMillis) {
+        let waiting = self.put_entries();
+        self.entries = document.clone();
+        for entry in waiting.into_entries() {
+            self.entries.put(&entry);
         }
-        self.entries.put(entry);
-        self.facts.puts.push(put);
+        self.copied_at = Some(now.0);
+        self.is_changed = true;
     }
 }
 
@@ -276,8 +284,8 @@ fn age(at: Millis, now: UnixMillis) -> Duration {
 impl fmt::Debug for ReapplyJournal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReapplyJournal")
-            .field("puts", &self.facts.puts.len())
-            .field("removals", &self.facts.removals.len())
+            .field("puts", &self.puts.len())
+            .field("removals", &self.removals.len())
             .field("keeps_copy", &self.keeps_copy)
             .finish_non_exhaustive()
     }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::schema::{AccessToken, Account, AppMetadata, IdToken, RefreshToken};
 use crate::time::UnixSeconds;
-use crate::token_cache::TokenResponse;
+use crate::token_cache::{TokenCache, TokenResponse};
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 const HOST: &str = "login.microsoftonline.com";
