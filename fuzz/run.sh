@@ -51,5 +51,5 @@ run() {
 
 export built seconds
 export -f run options
-[ "$#" -gt 0 ] || set -- cli document envelope lookup merge partition store
+[ "$#" -gt 0 ] || set -- cli document envelope lookup merge partition reapply store
 printf '%s\n' "$@" | xargs -P "$(getconf _NPROCESSORS_ONLN)" -I '{}' bash -c 'run "$1"' run '{}' || exit 1

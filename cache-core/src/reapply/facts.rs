@@ -55,6 +55,8 @@ pub(super) struct Removal {
     pub(super) environment: String,
     /// Hashes of the secrets that it had.
     pub(super) secrets: Vec<String>,
+    /// Whether we have signed it in again: then only the secrets are gone for good.
+    pub(super) is_back: bool,
     pub(super) at: Millis,
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::facts::{Put, hash};
+use super::facts::{Put, hash, secret_hash};
 use super::{CONFIRMED_AFTER, Reapplied, ReapplyJournal, Seen, age};
 use crate::document::UnifiedDocument;
 use crate::entry::{AccountRef, Entry};
@@ -124,7 +124,10 @@ impl<'a> Look<'a> {
 
     /// Does what is to be done about one entry; `None`: nothing waits for it any more.
     fn reapply(&mut self, mut put: Put, entry: &Entry) -> Option<Put> {
-        let standing = self.cache.standing(entry, &|secret| put.replaced.contains(&hash(secret)));
+        let standing = self.cache.standing(entry, &|secret| {
+            let hash = hash(secret);
+            put.replaced.contains(&hash) || self.journal.is_signed_out(&hash)
+        });
         if self.is_signed_out(entry) {
             if put.was_put_back && standing == Standing::Stands {
                 self.document.remove(&entry.id);
@@ -156,11 +159,15 @@ impl<'a> Look<'a> {
             let (ours, others): (Vec<_>, Vec<_>) =
                 credentials.into_iter().partition(|(_, secret)| removal.secrets.contains(&hash(secret)));
             for (id, _) in &ours {
-                self.document.remove(id);
+                // One of ours may stand in its place by now.
+                let stands = self.document.entry(id).and_then(|entry| secret_hash(&entry));
+                if stands.is_some_and(|stands| removal.secrets.contains(&stands)) {
+                    self.document.remove(id);
+                    self.done.removed_again += 1;
+                }
             }
-            self.done.removed_again += ours.len();
-            // With tokens of another sign-in, the account is there by right.
-            if others.is_empty() && self.cache.holds_account(home_account_id, environment) {
+            // With tokens of a later sign-in, the account is there by right.
+            if !removal.is_back && others.is_empty() && self.cache.holds_account(home_account_id, environment) {
                 let environments = self.journal.environments.aliases(environment);
                 self.document.remove_account(home_account_id, &environments);
                 self.done.removed_again += 1;

@@ -246,16 +246,21 @@ impl ReapplyJournal {
     fn note_sign_outs(&mut self, written: &Written, now: UnixMillis) {
         for (account, secrets) in written.signed_out() {
             let (home_account_id, environment) = (account.home_account_id.to_string(), account.environment.to_string());
-            self.removals.push(Removal { home_account_id, environment, secrets, at: now.0 });
+            let removal = Removal { home_account_id, environment, secrets, is_back: false, at: now.0 };
+            self.removals.push(removal);
         }
         // Who was signed in again stays, and so does what was put again.
-        let is_here =
-            |removal: &Removal| written.accounts.holds_account(&removal.home_account_id, &removal.environment);
-        self.removals.retain(|removal| !is_here(removal));
         let put_again: HashSet<String> = written.entries().filter_map(facts::secret_hash).collect();
         for removal in &mut self.removals {
+            removal.is_back |= written.accounts.holds_account(&removal.home_account_id, &removal.environment);
             removal.secrets.retain(|known| !put_again.contains(known));
         }
+        self.removals.retain(|removal| !(removal.is_back && removal.secrets.is_empty()));
+    }
+
+    /// Whether a secret is one that we have signed out.
+    fn is_signed_out(&self, hash: &str) -> bool {
+        self.removals.iter().flat_map(|removal| &removal.secrets).any(|known| known == hash)
     }
 
     /// Lets the copy follow the document from time to time.

@@ -250,6 +250,39 @@ fn a_sign_out_by_others_cancels() {
 }
 
 #[test]
+fn the_copy_forgets_who_was_signed_out_at_once() {
+    let mut shared = signed_in(true);
+    shared.look(later(61));
+    shared.they_write(|cache| assert!(cache.remove_account(ALICE, HOST)));
+    shared.look(later(62));
+    let done = shared.journal.reconcile(Seen::Wiped, later(63));
+    shared.document = done.document;
+    assert_eq!(shared.secrets(), [""; 0]);
+}
+
+#[test]
+fn the_copy_follows_what_others_write() {
+    let mut shared = signed_in(true);
+    shared.they_write(|cache| cache.insert(refresh_token(THEIRS, "rt-renewed")).expect("complete"));
+    shared.look(later(600));
+    let done = shared.journal.reconcile(Seen::Wiped, later(601));
+    shared.document = done.document;
+    assert_eq!(shared.secrets(), ["at-ours", "at-theirs", "rt-ours", "rt-renewed"]);
+}
+
+#[test]
+fn what_several_writes_wrote_is_waited_for_together() {
+    let mut shared = signed_in(false);
+    let stale = shared.document.clone();
+    for scope in ["one", "two", "three"] {
+        let token = access_token(OURS, scope, &format!("at-{scope}"), later(1));
+        shared.we_write(later(1), |cache| cache.insert(token).expect("complete"));
+    }
+    shared.document = stale;
+    assert_eq!(shared.look(later(2)).put_back, 3);
+}
+
+#[test]
 fn what_was_put_back_during_a_sign_out_goes_with_it() {
     let mut shared = signed_in(false);
     // MSAL Python takes the refresh tokens first, and the accounts last.
@@ -434,6 +467,17 @@ fn what_we_write_for_the_account_after_our_sign_out_stays() {
     });
     shared.look(later(3));
     assert!(shared.has_account());
+}
+
+#[test]
+fn what_was_signed_out_does_not_take_the_place_of_a_new_sign_in() {
+    let mut shared = signed_in(false);
+    let stale = shared.document.clone();
+    shared.we_write(later(1), |cache| assert!(cache.remove_account(ALICE, HOST)));
+    shared.we_write(later(2), |cache| sign_in(cache, OURS, "again"));
+    shared.document = stale;
+    shared.look(later(3));
+    assert_eq!(shared.secrets(), ["at-again", "rt-again"]);
 }
 
 #[test]

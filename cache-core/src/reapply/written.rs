@@ -22,7 +22,7 @@ pub(super) struct Written {
     /// All of it, once somebody asks.
     cache: OnceCell<TokenCache>,
     put: Vec<Entry>,
-    /// Accounts that have gone.
+    /// Accounts of which an entry has gone, or was replaced.
     gone: Vec<AccountRef>,
     /// Hashes of the secrets that have gone, by home account id and section.
     replaced: HashMap<(Arc<str>, String), Vec<String>>,
@@ -35,11 +35,10 @@ impl Written {
             small.put(&entry);
         }
         let accounts = TokenCache::of_document(small, environments.clone());
-        let is_here = |account: &AccountRef| accounts.holds_account(&account.home_account_id, &account.environment);
         let (mut gone, mut replaced) = (Vec::new(), HashMap::<_, Vec<String>>::new());
         for entry in before.beyond(&after) {
             let Some(account) = &entry.account else { continue };
-            if entry.id.section() == section::ACCOUNT && !is_here(account) && !gone.contains(account) {
+            if entry.id.section() == section::ACCOUNT && !gone.contains(account) {
                 gone.push(account.clone());
             }
             let place = (Arc::clone(&account.home_account_id), entry.id.section().to_owned());
@@ -67,7 +66,7 @@ impl Written {
         place.and_then(|place| self.replaced.get(&place)).cloned().unwrap_or_default()
     }
 
-    /// The accounts that were removed, with the hashes of their secrets.
+    /// The accounts that may have been removed, with the hashes of their secrets that are gone.
     pub(super) fn signed_out(&self) -> impl Iterator<Item = (&AccountRef, Vec<String>)> {
         self.gone.iter().map(|account| {
             let of_account = self.replaced.iter().filter(|((owner, _), _)| *owner == account.home_account_id);
