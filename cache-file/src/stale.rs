@@ -60,6 +60,8 @@ impl Holder {
     pub(crate) fn parse(content: &[u8]) -> Self {
         let content = content.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(content);
         let line = content.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        // MSAL Go writes `{pid} {program}`, braces and all.
+        let line = line.strip_prefix(b"{").unwrap_or(line);
         let digits = line.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let pid =
             std::str::from_utf8(&line[..digits]).ok().and_then(|digits| digits.parse().ok()).filter(|&pid| pid != 0);
@@ -142,12 +144,13 @@ mod tests {
 
     #[test]
     fn lines_of_every_library_give_the_process_id() {
-        // In this order: MSAL.NET, Python and Go, Java, Node, and what is none of them.
+        // In this order: MSAL.NET, Python, Java, Node, Go, and what is none of them.
         for (content, pid) in [
             (&b"\xEF\xBB\xBF4321 dotnet\n"[..], Some(4321)),
             (b"4321 /usr/bin/az", Some(4321)),
             (b"4321 host.example", Some(4321)),
             (b"4321", Some(4321)),
+            (b"{4321} {/usr/bin/tool}", Some(4321)),
             (b"", None),
             (b"0", None),
             (b"dotnet 4321", None),
