@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cache_core::{CacheStore, Changes, Committed, EntryId, Lease, PartitionKey, Result, Snapshot, Stored, Version};
+use cache_core::{
+    CacheStore, Changes, Committed, EntryId, Environments, Lease, PartitionKey, Result, Snapshot, Stored, Version,
+};
 
 /// `S`, but without a stamp at once: so that a freshness window has something to save, whatever the store.
 #[derive(Debug)]
@@ -42,6 +44,10 @@ impl<S: CacheStore> CacheStore for Remote<S> {
 
     fn stamp_now(&self, _: &PartitionKey) -> Option<Result<Option<Version>>> {
         None
+    }
+
+    fn environments(&self) -> Option<Environments> {
+        self.0.environments()
     }
 
     async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease> {

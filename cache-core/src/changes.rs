@@ -79,6 +79,9 @@ pub struct Committed {
     pub skipped: Vec<(EntryId, Skip)>,
     /// The version that each put which did apply has in the store now, in the order of the changes.
     pub written: Vec<(EntryId, Version)>,
+    /// Whether the store changed entries beyond those changes, as a [write profile](crate::Profile) does: a copy of the
+    /// partition that the changes were made on is then not what is stored.
+    pub others_changed: bool,
 }
 
 /// Why a change did not apply.
@@ -132,6 +135,11 @@ impl Changes {
         let skipped: HashSet<&EntryId> = skipped.iter().map(|(id, _)| id).collect();
         let applied = puts.filter(|entry| !skipped.contains(&entry.id));
         applied.map(|entry| (entry.id.clone(), version(entry))).collect()
+    }
+
+    /// The same changes under the same fence, each as `change` gives it.
+    pub(crate) fn map(&self, change: impl FnMut(&Change) -> Change) -> Self {
+        Self { list: Arc::new(self.iter().map(change).collect()), fence: self.fence.clone() }
     }
 
     /// Whether there is nothing to apply.

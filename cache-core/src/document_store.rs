@@ -1,6 +1,6 @@
 //! The easy seam: a place that holds one blob per partition becomes a [`CacheStore`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,12 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::changes::{Changes, Committed, Fence, Skip};
-use crate::document::UnifiedDocument;
+use crate::document::{Reformed, UnifiedDocument};
 use crate::entry::{EntryId, Snapshot, Stored, Version};
+use crate::environment::Environments;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lease::ProcessLeases;
 use crate::merge::merge;
 use crate::partition::PartitionKey;
+use crate::profile::Profile;
 use crate::secret::Blob;
 use crate::store::{CacheStore, Lease};
 use crate::time::{Clock, SystemClock};
@@ -49,6 +51,11 @@ pub trait DocumentStore: fmt::Debug + Send + Sync + 'static {
     /// As [`CacheStore::stamp_now`]. Provided: `None`.
     fn stamp_now(&self, partition: &PartitionKey) -> Option<Result<Option<Version>>> {
         let _ = partition;
+        None
+    }
+
+    /// As [`CacheStore::environments`]. Provided: `None`.
+    fn environments(&self) -> Option<Environments> {
         None
     }
 
@@ -97,6 +104,7 @@ pub struct Modified {
 pub struct Documents<D> {
     store: D,
     clock: Arc<dyn Clock>,
+    profile: Profile,
     leases: ProcessLeases,
     /// The highest fences seen. Leases over documents are freed by death and cannot pass to another
     /// holder, so that a fence needs to hold within the process only.
@@ -111,7 +119,14 @@ impl<D: DocumentStore> Documents<D> {
 
     /// The same with a clock of the caller's: merging takes no entry to be newer than it.
     pub fn with_clock(store: D, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, leases: ProcessLeases::default(), fences: Arc::default() }
+        Self { store, clock, profile: Profile::default(), leases: ProcessLeases::default(), fences: Arc::default() }
+    }
+
+    /// The same, which gives each document that it changes the form of this profile. One that a commit does not change
+    /// stays as it is.
+    #[must_use]
+    pub fn with_profile(self, profile: Profile) -> Self {
+        Self { profile, ..self }
     }
 
     /// The document store underneath.
@@ -151,10 +166,14 @@ impl<D: DocumentStore> CacheStore for Documents<D> {
     }
 
     async fn commit(&self, partition: &PartitionKey, changes: &Changes) -> Result<Committed> {
-        let skipped = Arc::new(Mutex::new(Vec::new()));
+        // In the form that they will have in the store: merging then knows what is there already, and the versions that
+        // are answered are those that are stored.
+        let formed_at = self.clock.now().to_seconds();
+        let changes = self.profile.changes(changes, formed_at);
+        let outcome = Arc::new(Mutex::new(Outcome::default()));
         let edit = {
-            let (changes, skipped, clock) = (changes.clone(), Arc::clone(&skipped), Arc::clone(&self.clock));
-            let (fences, partition) = (Arc::clone(&self.fences), partition.clone());
+            let (changes, outcome, clock) = (changes.clone(), Arc::clone(&outcome), Arc::clone(&self.clock));
+            let (fences, partition, profile) = (Arc::clone(&self.fences), partition.clone(), self.profile);
             move |bytes: Option<&Blob>| -> Result<Edit> {
                 let mut document = match bytes {
                     Some(bytes) => UnifiedDocument::parse(bytes)?,
@@ -164,24 +183,39 @@ impl<D: DocumentStore> CacheStore for Documents<D> {
                     let mut fences = fences.lock().unwrap_or_else(PoisonError::into_inner);
                     fenced(&mut fences, &partition, changes.fence())
                 };
-                let outcome = if fenced {
+                let skipped = if fenced {
                     changes.iter().map(|change| (change_id(change), Skip::Fenced)).collect()
                 } else {
                     merge(&mut document, &changes, clock.now())
                 };
-                *skipped.lock().unwrap_or_else(PoisonError::into_inner) = outcome;
-                Ok(match (document.is_changed(), document.is_empty()) {
+                let reformed =
+                    if document.is_changed() { profile.reform(&mut document, formed_at) } else { Reformed::default() };
+                let edit = match (document.is_changed(), document.is_empty()) {
                     (false, _) => Edit::Keep,
                     (true, false) => Edit::Replace(document.render()),
                     (true, true) => Edit::Remove,
-                })
+                };
+                // What was put may have been dropped at once.
+                let edit = match (edit, bytes) {
+                    (Edit::Replace(new), Some(old)) if !reformed.dropped.is_empty() && new == *old => Edit::Keep,
+                    (Edit::Remove, None) => Edit::Keep,
+                    (edit, _) => edit,
+                };
+                *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Outcome { skipped, reformed };
+                Ok(edit)
             }
         };
         let Modified { before, after } =
             self.store.modify(partition, Box::new(edit)).await.map_err(|error| self.named(error))?;
-        let skipped = std::mem::take(&mut *skipped.lock().unwrap_or_else(PoisonError::into_inner));
-        let written = changes.written(&skipped, |entry| Version::of_content(&entry.json));
-        Ok(Committed { before, after, skipped, written })
+        let Outcome { skipped, reformed: Reformed { rewritten, dropped } } =
+            std::mem::take(&mut *outcome.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut written = changes.written(&skipped, |entry| Version::of_content(&entry.json));
+        let others_changed = !(rewritten.is_empty() && dropped.is_empty());
+        if !dropped.is_empty() {
+            let dropped: HashSet<EntryId> = dropped.into_iter().collect();
+            written.retain(|(id, _)| !dropped.contains(id));
+        }
+        Ok(Committed { before, after, skipped, written, others_changed })
     }
 
     async fn remove(&self, partition: &PartitionKey) -> Result<()> {
@@ -201,12 +235,23 @@ impl<D: DocumentStore> CacheStore for Documents<D> {
         self.store.stamp_now(partition)
     }
 
+    fn environments(&self) -> Option<Environments> {
+        self.store.environments()
+    }
+
     async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease> {
         match self.store.lease(partition, name, wait).await {
             Some(lease) => lease,
             None => self.leases.take(self.store.name(), partition, name, wait).await,
         }
     }
+}
+
+/// What the last call of an edit did.
+#[derive(Default)]
+struct Outcome {
+    skipped: Vec<(EntryId, Skip)>,
+    reformed: Reformed,
 }
 
 /// The highest fence seen, by partition and lease.

@@ -14,6 +14,7 @@
 //! | give a library that has its own cache a store | [`PersistedTokenCache::before_access`] |
 //! | do either without an async runtime | [`blocking`] |
 //! | keep tokens in a place of your own | [`DocumentStore`] and [`Documents`], or [`CacheStore`] |
+//! | share a document with MSAL libraries of other languages | [`Profile`] |
 //! | protect stored bytes in a way of your own | [`Protector`] |
 //!
 //! The stores are crates of their own: `cache-file` (one encrypted file, or one per partition), and [`MemoryStore`] here.
@@ -60,6 +61,7 @@ pub mod merge;
 mod observe;
 mod partition;
 mod persisted;
+mod profile;
 mod protector;
 mod reapply;
 pub mod schema;
@@ -82,6 +84,7 @@ pub use memory::MemoryStore;
 pub use observe::Stats;
 pub use partition::{AppPartition, PartitionKey, assertion_hash};
 pub use persisted::{Access, AccessContext, Builder, Freshness, PersistedTokenCache, Updated};
+pub use profile::{Applied, Consequence, Objection, Peer, Profile, Reason, dotnet_deletes};
 pub use protector::{Context, Part, Protector};
 pub use reapply::{Reapplied, ReapplyJournal, Seen};
 pub use secret::{Blob, Secret, SecretBuffer};

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use crate::changes::{Changes, Committed};
 use crate::entry::{EntryId, Snapshot, Stored, Version};
+use crate::environment::Environments;
 use crate::error::Result;
 use crate::partition::PartitionKey;
 
@@ -56,6 +57,14 @@ pub trait CacheStore: fmt::Debug + Send + Sync + 'static {
     /// [`stamp`](Self::stamp).
     fn stamp_now(&self, partition: &PartitionKey) -> Option<Result<Option<Version>>> {
         let _ = partition;
+        None
+    }
+
+    /// How those who share the store name the clouds; `None`: as the MSAL libraries do.
+    /// [`PersistedTokenCache::builder`](crate::PersistedTokenCache::builder) takes it up.
+    ///
+    /// Provided: `None`.
+    fn environments(&self) -> Option<Environments> {
         None
     }
 
@@ -118,6 +127,10 @@ impl<S: CacheStore + ?Sized> CacheStore for Arc<S> {
 
     fn stamp_now(&self, partition: &PartitionKey) -> Option<Result<Option<Version>>> {
         (**self).stamp_now(partition)
+    }
+
+    fn environments(&self) -> Option<Environments> {
+        (**self).environments()
     }
 
     async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{Documents, Error, ErrorKind, Protector, Result};
+use cache_core::{Documents, Error, ErrorKind, Profile, Protector, Result};
 
 use crate::folder::Folder;
 use crate::inner::{Home, Inner};
@@ -49,6 +49,7 @@ pub struct FileStoreBuilder {
     lock_wait: Duration,
     migrate_plaintext: bool,
     sharing: Option<Sharing>,
+    profile: Profile,
     read_only: bool,
     product: Option<ProductCache>,
 }
@@ -62,6 +63,7 @@ impl FileStoreBuilder {
             lock_wait: Duration::from_secs(10),
             migrate_plaintext: false,
             sharing: None,
+            profile: Profile::default(),
             read_only: false,
             product: None,
         }
@@ -123,6 +125,13 @@ impl FileStoreBuilder {
         self
     }
 
+    /// The form in which documents are written: what the libraries that share the file can bear. Without it: as they are;
+    /// a [preset](FileStore::preset) has the form of the libraries that take part.
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
     /// Whether the store writes nothing at all: no lock file, no folder, no corrected mode. Off if nothing is said, except
     /// for a [preset](FileStore::preset).
     ///
@@ -135,6 +144,7 @@ impl FileStoreBuilder {
 
     /// The cache is this product's.
     pub(crate) fn product(mut self, product: ProductCache) -> Self {
+        self.profile = product.profile();
         self.product = Some(product);
         self
     }
@@ -167,11 +177,12 @@ impl FileStoreBuilder {
             Home::File(Arc::new(Place::new(&path, None).map_err(|error| error.in_store(crate::NAME))?))
         };
         let inner = Inner::new(path, home, protection, self.lock_wait, self.migrate_plaintext, self.sharing);
-        Ok(FileStore::new(inner.of_product(self.product).read_only(self.read_only)))
+        Ok(FileStore::new(inner.in_form_of(self.profile).of_product(self.product).read_only(self.read_only)))
     }
 
     /// The store as a [`CacheStore`](cache_core::CacheStore), ready for use. Errors as [`build`](Self::build).
     pub fn open(self) -> Result<Documents<FileStore>> {
-        Ok(Documents::new(self.build()?))
+        let profile = self.profile;
+        Ok(Documents::new(self.build()?).with_profile(profile))
     }
 }

@@ -1,18 +1,21 @@
 //! What all clones of a store share.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cache_core::{Blob, Error, ErrorKind, Result, Version};
+use cache_core::{
+    Blob, Consequence, Error, ErrorKind, Objection, Peer, Profile, Reason, Result, UnifiedDocument, Version,
+};
 
 use crate::folder::Folder;
 use crate::journal::Sharing;
 use crate::last::Last;
 use crate::layout::Place;
 use crate::notes::{Note, Notes};
-use crate::presets::{DotnetHazard, Library, ProductCache};
+use crate::presets::ProductCache;
 use crate::protection::Protection;
 use crate::replace::LastSweep;
 use crate::stamp::{FileTime, Stat};
@@ -27,6 +30,8 @@ pub(crate) struct Inner {
     pub(crate) migrate_plaintext: bool,
     /// `Some`: careless writers share the cache.
     pub(crate) sharing: Option<Sharing>,
+    /// The form of what is restored.
+    pub(crate) profile: Profile,
     /// Whether nothing may be written, not even a lock file.
     pub(crate) is_read_only: bool,
     /// The product whose cache this is, if it is one's.
@@ -64,6 +69,7 @@ impl Inner {
             lock_wait,
             migrate_plaintext,
             sharing,
+            profile: Profile::default(),
             is_read_only: false,
             product: None,
             has_warned_of_hazard: AtomicBool::new(false),
@@ -71,6 +77,11 @@ impl Inner {
             last_sweep: LastSweep::default(),
             last: Last::default(),
         }
+    }
+
+    /// The same store, whose documents have this form.
+    pub(crate) fn in_form_of(self, profile: Profile) -> Self {
+        Self { profile, ..self }
     }
 
     /// The same store of a product's cache.
@@ -99,13 +110,17 @@ impl Inner {
 
     /// Notes, once for each store, that MSAL.NET would delete the file for what is in it.
     pub(crate) fn note_hazard(&self, place: &Place, document: Option<&Blob>, notes: &Notes) {
-        let has_dotnet = self.product.as_ref().is_some_and(|product| product.has(Library::Dotnet));
+        let has_dotnet = self.product.as_ref().is_some_and(|product| product.has(Peer::DotNet));
         if !has_dotnet || self.protection.is_protected() || self.has_warned_of_hazard.load(Ordering::Relaxed) {
             return;
         }
-        if let Some(hazard) = document.and_then(DotnetHazard::of) {
+        let Some(document) = document.and_then(|document| UnifiedDocument::parse(document).ok()) else { return };
+        let objections = Profile::shared_with([Peer::DotNet]).objections(&document);
+        let deletes = objections.iter().filter(|known| known.consequence() == Consequence::DeletesCache);
+        let reasons: BTreeSet<Reason> = deletes.map(Objection::reason).collect();
+        if !reasons.is_empty() {
             self.has_warned_of_hazard.store(true, Ordering::Relaxed);
-            notes.add(Note::DotnetHazard { path: place.path.clone(), hazard });
+            notes.add(Note::Hazard { path: place.path.clone(), reasons });
         }
     }
 

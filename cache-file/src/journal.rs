@@ -2,7 +2,7 @@
 
 use cache_core::{
     Blob, Clock as _, Context, Edit, Error, ErrorKind, Part, PartitionKey, Reapplied, ReapplyJournal, Result, Seen,
-    SystemClock,
+    SystemClock, UnifiedDocument,
 };
 
 use crate::inner::Inner;
@@ -64,6 +64,8 @@ impl Inner {
                 Seen::Salvage(&salvage)
             }
             Found::Empty | Found::Emptied | Found::Foreign => Seen::Wiped,
+            // Our last look saw what MSAL.NET deletes a file for.
+            Found::Nothing if place.memory().is_deleted_by_dotnet && !sharing.absence_is_sign_out => Seen::Wiped,
             Found::Nothing => Seen::Nothing,
         };
         let mut journal = self.read_journal(dir, place, partition, sharing, keys, notes)?;
@@ -77,7 +79,16 @@ impl Inner {
                 reapplied.document = Some(salvage.clone());
             }
         }
+        reapplied.document = reapplied.document.map(|document| self.in_form(document));
         Ok(Some(Consulted { journal, reapplied }))
+    }
+
+    /// The document in the form that the libraries beside us can bear: what one of them has deleted it for must not come
+    /// back.
+    fn in_form(&self, document: Blob) -> Blob {
+        let Ok(mut formed) = UnifiedDocument::parse(&document) else { return document };
+        self.profile.apply(&mut formed, SystemClock.now().to_seconds());
+        if formed.is_changed() { formed.render() } else { document }
     }
 
     fn read_journal(

@@ -45,6 +45,8 @@ pub(crate) struct Memory {
     pub(crate) had_content: bool,
     /// The stat of a plaintext document that was found to be sound, so that it need not be parsed to know that again.
     pub(crate) sound: Option<Stat>,
+    /// Whether there was content that MSAL.NET deletes, in a file that is shared.
+    pub(crate) is_deleted_by_dotnet: bool,
     /// Whether the key file beside it was seen to be right.
     pub(crate) key_is_kept: bool,
 }

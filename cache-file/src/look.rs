@@ -137,7 +137,22 @@ impl Inner {
                 }
             }
         };
+        if self.sharing.is_some() {
+            self.learn_of_deletion(place, &found);
+        }
         Ok(Sight { found, stat, looked_at })
+    }
+
+    /// Remembers whether MSAL.NET deletes a file with this content, so that it can be told who has, should it be gone.
+    fn learn_of_deletion(&self, place: &Place, found: &Found) {
+        let is_deleted = match found {
+            Found::Document(document) => !self.protection.is_protected() && cache_core::dotnet_deletes(document),
+            Found::Damaged(_) | Found::Foreign | Found::Moving => !self.protection.is_protected(),
+            Found::Empty | Found::Emptied => false,
+            // What it was is still to be told.
+            Found::Nothing => return,
+        };
+        place.remember(|memory| memory.is_deleted_by_dotnet = is_deleted);
     }
 
     /// The bytes as they are stored in the place that `context` says.

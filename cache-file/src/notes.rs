@@ -2,11 +2,10 @@
 //! caller's code, and no code of the caller's runs under the lock.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use cache_core::Error;
-
-use crate::presets::DotnetHazard;
+use cache_core::{Error, Reason};
 
 /// Collects notes, and hands them to `tracing` when it is dropped. Make it before the lock is taken.
 #[derive(Debug, Default)]
@@ -28,7 +27,7 @@ pub(crate) enum Note {
     /// A plaintext document stands where a protected one belongs, and was read since the caller allows it.
     Plaintext { path: PathBuf },
     /// MSAL.NET shares the cache, and deletes a file with this in it.
-    DotnetHazard { path: PathBuf, hazard: DotnetHazard },
+    Hazard { path: PathBuf, reasons: BTreeSet<Reason> },
     /// The lock of a dead process was removed.
     LockRecovered { path: PathBuf, pid: Option<u32> },
     /// Other programs had dropped entries of ours; they are back.
@@ -89,10 +88,15 @@ impl Note {
                 path = %path.display(),
                 "the cache file is plaintext; it is read once for migration, and the next write protects it"
             ),
-            Self::DotnetHazard { path, hazard } => tracing::warn!(
-                path = %path.display(),
-                "MSAL.NET shares this cache and deletes the file as it is: {hazard}; give the application a cache of its own"
-            ),
+            Self::Hazard { path, reasons } => {
+                let reasons: Vec<String> = reasons.iter().map(Reason::to_string).collect();
+                tracing::warn!(
+                    path = %path.display(),
+                    "MSAL.NET shares this cache and deletes it as it is, for {}; give applications and users caches of \
+                     their own",
+                    reasons.join(", ")
+                );
+            }
             Self::LockRecovered { path, pid } => tracing::info!(
                 path = %path.display(),
                 pid,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{
-    DocumentStore, EditFn, Error, Lease, Modified, PartitionKey, Result, StoredDocument, Version, async_trait,
-    blocking_work,
+    DocumentStore, EditFn, Environments, Error, Lease, Modified, PartitionKey, Result, StoredDocument, Version,
+    async_trait, blocking_work,
 };
 
 use crate::inner::Inner;
 use crate::notes::Notes;
+use crate::presets::ProductCache;
 use crate::protection::Protection;
 use crate::writing::OwnKey;
 use crate::{NAME, lease};
@@ -114,6 +115,10 @@ impl DocumentStore for FileStore {
 
     fn stamp_now(&self, partition: &PartitionKey) -> Option<Result<Option<Version>>> {
         self.0.stamp_now(partition).map(|stamp| stamp.map_err(named))
+    }
+
+    fn environments(&self) -> Option<Environments> {
+        self.0.product.as_ref().map(ProductCache::environments)
     }
 
     async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Option<Result<Lease>> {

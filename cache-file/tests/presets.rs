@@ -5,9 +5,9 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 
-use cache_core::{Blob, ErrorKind};
+use cache_core::{ErrorKind, Peer};
 use cache_file::FileStore;
-use cache_file::presets::{DotnetHazard, Library, Machine, Platform, Preset, ProductCache};
+use cache_file::presets::{Machine, Platform, Preset, ProductCache};
 use cache_testkit::fixtures::Fixtures;
 
 use common::{Folder, SHARED, failure, keys, put, traces_of};
@@ -107,12 +107,12 @@ fn a_cache_tells_its_locks_and_whether_it_may_come_back() {
     let home = Folder::new();
     let cli = on(Platform::Linux, &home, Preset::AzureCli);
     assert_eq!(cli.lock_file(), home.path().join(".azure/msal_token_cache.json.lockfile"));
-    assert_eq!((cli.java_lock_file(), cli.libraries()), (None, vec![Library::Python]));
+    assert_eq!((cli.java_lock_file(), cli.libraries()), (None, vec![Peer::Python]));
     assert!(!cli.may_restore_missing() && cli.may_be_plaintext() && !cli.may_be_marker());
 
     let identity = on(Platform::Linux, &home, Preset::AzureIdentity);
     assert_eq!(identity.java_lock_file(), Some(home.path().join(".IdentityService/.lockfile")));
-    assert!(identity.has(Library::Java) && !identity.has(Library::Dotnet));
+    assert!(identity.has(Peer::Java) && !identity.has(Peer::DotNet));
     assert!(!identity.may_restore_missing() && identity.may_be_plaintext() && identity.may_be_marker());
 
     for platform in [Platform::Linux, Platform::Macos, Platform::Windows] {
@@ -121,15 +121,6 @@ fn a_cache_tells_its_locks_and_whether_it_may_come_back() {
             assert!(!on(platform, &home, preset).may_restore_missing());
         }
     }
-}
-
-#[test]
-fn what_the_libraries_write_by_themselves_is_no_hazard_but_pythons_app_tokens() {
-    for fixture in &Fixtures::own() {
-        let expected = fixture.name.starts_with("py-app").then_some(DotnetHazard::NullHomeAccountId);
-        assert_eq!(DotnetHazard::of(&Blob::copy_of(&fixture.bytes)), expected, "{}", fixture.name);
-    }
-    assert_eq!(DotnetHazard::of(&Blob::copy_of(&mixture())), Some(DotnetHazard::AppAndUser));
 }
 
 #[test]
@@ -144,12 +135,12 @@ fn a_mixture_is_warned_about_once_where_dotnet_takes_part() {
             keys(&reader, &SHARED).expect("read");
             keys(&reader, &SHARED).expect("read");
         });
-        assert_eq!(traces.matches("deletes the file").count(), warnings, "{preset}: {traces}");
+        assert_eq!(traces.matches("deletes it as it is").count(), warnings, "{preset}: {traces}");
         assert!(!traces.contains("planted"), "{traces}");
 
         let writer = store().read_only(false).build().expect("a path");
         let traces = traces_of(|| drop(put(&writer, &SHARED, "new").expect("written")));
-        assert_eq!(traces.matches("deletes the file").count(), warnings, "{preset}: {traces}");
+        assert_eq!(traces.matches("deletes it as it is").count(), warnings, "{preset}: {traces}");
     }
 }
 

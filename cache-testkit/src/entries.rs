@@ -31,6 +31,7 @@ pub struct EntryBuilder {
 pub fn access_token(key: &str) -> EntryBuilder {
     EntryBuilder::new(section::ACCESS_TOKEN, key)
         .field("credential_type", "AccessToken")
+        .field("home_account_id", "")
         .field("realm", "11111111-1111-4111-8111-111111111111")
         .field("target", "User.Read")
         .field("token_type", "Bearer")

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use cache_core::{CacheStore, Clock, Documents, MemoryStore, Result, async_trait};
+use cache_core::{CacheStore, Clock, Documents, MemoryStore, Peer, Profile, Result, async_trait};
 use cache_testkit::MemoryDocuments;
 use cache_testkit::conformance::{Partitions, Place};
 use cache_testkit::fault::{Faults, FaultyDocuments, FaultyStore};
@@ -22,6 +22,16 @@ mod memory_sealed {
 mod documents {
     use super::*;
     cache_testkit::conformance_suite!(|clock| InDocuments { documents: MemoryDocuments::new(), clock });
+}
+
+mod documents_in_a_profile {
+    use super::*;
+    cache_testkit::conformance_suite!(|clock| InProfile {
+        documents: MemoryDocuments::new(),
+        clock,
+        // Those for which nothing of the suite has another form: its foreign data is beyond MSAL.NET and MSAL Python.
+        profile: Profile::shared_with([Peer::Node, Peer::Go, Peer::Java]),
+    });
 }
 
 mod documents_of_the_shared_partition_only {
@@ -68,6 +78,21 @@ struct InDocuments {
 impl Place for InDocuments {
     async fn open(&self) -> Result<Arc<dyn CacheStore>> {
         Ok(Arc::new(Documents::with_clock(self.documents.clone(), Arc::clone(&self.clock))))
+    }
+}
+
+/// The same, written in the form of a profile.
+struct InProfile {
+    documents: MemoryDocuments,
+    clock: Arc<dyn Clock>,
+    profile: Profile,
+}
+
+#[async_trait]
+impl Place for InProfile {
+    async fn open(&self) -> Result<Arc<dyn CacheStore>> {
+        let documents = Documents::with_clock(self.documents.clone(), Arc::clone(&self.clock));
+        Ok(Arc::new(documents.with_profile(self.profile)))
     }
 }
 

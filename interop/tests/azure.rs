@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-use cache_core::{AccessTokenQuery, Environments, PersistedTokenCache, RefreshTokenQuery, TokenResponse, blocking};
+use cache_core::{AccessTokenQuery, PersistedTokenCache, RefreshTokenQuery, TokenResponse, blocking};
 use cache_file::presets::{Machine, Platform, Preset, ProductCache};
 use interop::flows::{self, Flow};
 use interop::ours::{PARTITION, wall_clock, writer_account, writer_response};
@@ -21,9 +21,6 @@ use tempfile::TempDir;
 
 /// The secret of our access tokens, and a part of that of our refresh tokens.
 const OURS: &str = "synthetic-ours";
-
-/// The hosts of the public cloud; new entries go under the first.
-const HOSTS: [&str; 4] = ["login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"];
 
 #[test]
 fn a_preset_finds_what_its_product_signs_in() {
@@ -229,11 +226,7 @@ impl Product {
 
     fn open(&self, read_only: bool) -> blocking::PersistedTokenCache {
         let store = self.cache().store().expect("plaintext on Linux").read_only(read_only);
-        // MSAL Python writes under the host of its authority, and lists accounts under that host or, if there are none,
-        // those under other names of the cloud.
-        let environments = Environments::default().with_group(HOSTS);
-        let cache = PersistedTokenCache::builder(store.open().expect("a path")).environments(environments);
-        blocking::PersistedTokenCache::new(cache.build())
+        blocking::PersistedTokenCache::new(PersistedTokenCache::builder(store.open().expect("a path")).build())
     }
 
     /// Whether it tells who is signed in, and signs them out.

@@ -184,7 +184,7 @@ mod on_linux {
         assert_eq!((&cli["accounts"], &cli["path"]), (&1.into(), &path.into()));
         assert!(cli["entries"].as_u64().expect("a count") > 1);
         assert_eq!(cli["presets"], serde_json::json!(["azure-cli", "azure-cli-plaintext"]), "one file is listed once");
-        assert_eq!(cli["libraries"], serde_json::json!([{ "library": "Python", "wrappers": ["plaintext file"] }]));
+        assert_eq!(cli["libraries"], serde_json::json!([{ "library": "MSAL Python", "wrappers": ["plaintext file"] }]));
         assert_eq!(warnings(&cli), "");
 
         for (preset, content, warned) in [
@@ -209,7 +209,7 @@ mod on_linux {
         let gcm = home.store("git-credential-manager");
         assert_eq!((&gcm["content"], &gcm["mode"]), (&"plaintext".into(), &"0644".into()));
         assert!(warnings(&gcm).contains("others can open this file"), "{gcm}");
-        assert!(warnings(&gcm).contains("tokens of an application and of users are in one file"), "{gcm}");
+        assert!(warnings(&gcm).contains("tokens of applications and of users in one document"), "{gcm}");
 
         // The same where no .NET takes part is no matter.
         home.put(AZURE_CLI, &mixture());

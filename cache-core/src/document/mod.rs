@@ -1,6 +1,7 @@
 //! The unified JSON document: sections of entries, unknown data carried through value for value.
 
 mod limits;
+mod parts;
 mod scan;
 mod sound;
 
@@ -11,6 +12,8 @@ use std::sync::{Arc, OnceLock};
 
 use foldhash::fast::RandomState;
 
+pub(crate) use self::parts::{Form, Part, Reformed};
+pub(crate) use self::scan::json_but_for_commas;
 pub(crate) use self::sound::{Next, Sound};
 
 use self::scan::{Fault, Span, members};

@@ -7,6 +7,7 @@ use std::ops::Range;
 use memchr::{memchr, memchr2, memmem};
 
 use super::limits;
+use crate::secret::Blob;
 
 /// What ended a split early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,6 +153,17 @@ pub(super) fn strict(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     }
     let clean = without_trailing_commas(value);
     is_json(&clean).then_some(Cow::Owned(clean))
+}
+
+/// The bytes with white space for trailing commas; `None` if there is more than that which is no JSON. Text that is not
+/// UTF-8 and half surrogate pairs are let pass.
+pub(crate) fn json_but_for_commas(bytes: &[u8]) -> Option<Blob> {
+    if is_json(bytes) {
+        return Some(Blob::copy_of(bytes));
+    }
+    let clean = Blob::new(without_trailing_commas(bytes));
+    let only_commas = bytes.iter().zip(clean.expose()).all(|(old, new)| old == new || *old == b',');
+    (only_commas && is_json(clean.expose())).then_some(clean)
 }
 
 /// Whether the bytes are JSON, text aside that is not UTF-8 or has half a surrogate pair.

@@ -163,7 +163,13 @@ impl CacheStore for MemoryStore {
         let before = content.partitions.get(partition).map(Partition::stamp);
         if fenced(&mut content.fences, partition, changes.fence()) {
             let skipped = changes.iter().map(|change| (change_id(change), Skip::Fenced)).collect();
-            return Ok(Committed { after: before.clone(), before, skipped, written: Vec::new() });
+            return Ok(Committed {
+                after: before.clone(),
+                before,
+                skipped,
+                written: Vec::new(),
+                others_changed: false,
+            });
         }
         let nothing = Partition::default();
         let stored = content.partitions.get(partition).unwrap_or(&nothing);
@@ -173,7 +179,7 @@ impl CacheStore for MemoryStore {
         content.apply(partition, rows);
         let after = content.partitions.get(partition).map(Partition::stamp);
         let written = changes.written(&skipped, |entry| self.0.tags.version(entry));
-        Ok(Committed { before, after, skipped, written })
+        Ok(Committed { before, after, skipped, written, others_changed: false })
     }
 
     async fn remove(&self, partition: &PartitionKey) -> Result<()> {

@@ -118,7 +118,8 @@ impl Builder {
         self
     }
 
-    /// The cloud aliases. Without it: those that the MSAL libraries know.
+    /// The cloud aliases. Without it: those that [the store](CacheStore::environments) knows, else those that the MSAL
+    /// libraries know.
     #[must_use]
     pub fn environments(mut self, environments: Environments) -> Self {
         self.environments = environments;
@@ -144,10 +145,11 @@ impl Builder {
 impl PersistedTokenCache {
     /// Settings for a cache over `store`; an `Arc<dyn CacheStore>` is a store too.
     pub fn builder(store: impl CacheStore) -> Builder {
+        let environments = store.environments().unwrap_or_default();
         Builder {
             store: Arc::new(store),
             clock: Arc::new(SystemClock),
-            environments: Environments::default(),
+            environments,
             freshness: Freshness::default(),
             resident_bytes: 64 << 20,
         }
@@ -280,8 +282,8 @@ impl PersistedTokenCache {
             return Ok(Vec::new());
         }
         let write = inner.resident.write(partition);
-        let Committed { before, after, skipped, written } = self.committed(partition, &changes).await?;
-        if before == loaded.stamp && skipped.is_empty() && after.is_some() {
+        let Committed { before, after, skipped, written, others_changed } = self.committed(partition, &changes).await?;
+        if before == loaded.stamp && skipped.is_empty() && !others_changed && after.is_some() {
             // Nobody else wrote: the store now holds exactly this.
             tokens.adopt(written);
             write.adopt(Loaded::new(partition.clone(), tokens, after, now));

@@ -88,6 +88,9 @@ pub(crate) const BEARER: &str = "Bearer";
 /// Seconds that another machine's clock may be ahead.
 const CLOCK_DIFFERENCE: i64 = 300;
 
+/// Seconds by which MSAL.NET spreads refreshes, on either side; seen with 4.92.
+const SPREAD: i64 = 300;
+
 impl Entity for AccessToken {
     const SECTION: &'static str = section::ACCESS_TOKEN;
 
@@ -180,7 +183,11 @@ impl Entity for AccessToken {
         out.seconds("cached_at", self.cached_at);
         out.seconds("expires_on", self.expires_on);
         out.seconds("extended_expires_on", self.extended_expires_on.or(self.expires_on));
-        out.seconds("refresh_on", self.refresh_on);
+        // MSAL.NET spreads refreshes over some minutes around it, and fails where that leaves the years that it knows.
+        let spread = |time: UnixSeconds| {
+            time.clamp(UnixSeconds::MIN_PORTABLE.plus(SPREAD), UnixSeconds::MAX_PORTABLE.plus(-SPREAD))
+        };
+        out.seconds("refresh_on", self.refresh_on.map(spread));
         out.text("token_type", self.scheme());
         if let Some(key_id) = &self.key_id {
             // MSAL.NET never finds a Bearer entry with a `kid`; without any, the binding would be lost.

@@ -73,20 +73,9 @@ impl Value<'_> {
         self.millis().map(UnixMillis::to_seconds)
     }
 
-    /// Seconds since 1970 with up to three decimals, as Objective-C writes them; `None` for what is no number.
+    /// As [`millis`].
     pub(crate) fn millis(self) -> Option<UnixMillis> {
-        let text = self.plain().ok()??;
-        let text = text.trim();
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-        let decimals = fraction.bytes().all(|byte| byte.is_ascii_digit());
-        let Some(seconds) = whole.parse::<i64>().ok().filter(|_| decimals) else {
-            // A number with an exponent, such as 1.8e9.
-            let number: f64 = text.parse().ok().filter(|number: &f64| number.abs() < 9.2e18)?;
-            return Some(UnixSeconds(number as i64).to_millis());
-        };
-        let millis = fraction.bytes().chain(*b"000").take(3).fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
-        let millis = if whole.starts_with('-') { -millis } else { millis };
-        Some(UnixMillis(seconds.saturating_mul(1000).saturating_add(millis)))
+        millis(self.raw.get())
     }
 
     /// An object of texts; `None` for null and for an empty one.
@@ -132,13 +121,33 @@ impl Value<'_> {
     }
 
     fn plain(&self) -> Result<Option<Cow<'_, str>>, Unfit> {
-        let raw = self.raw.get();
-        match raw.as_bytes().first() {
-            Some(b'"') => text(raw).map(Some).ok_or(Unfit),
-            Some(b'-' | b'0'..=b'9') => Ok(Some(Cow::Borrowed(raw))),
-            Some(b'n') => Ok(None),
-            _ => Err(Unfit),
-        }
+        plain(self.raw.get())
+    }
+}
+
+/// Seconds since 1970 with up to three decimals, as Objective-C writes them, from the JSON of a field; `None` for what
+/// is no number.
+pub(crate) fn millis(raw: &str) -> Option<UnixMillis> {
+    let text = plain(raw).ok()??;
+    let text = text.trim();
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let decimals = fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let Some(seconds) = whole.parse::<i64>().ok().filter(|_| decimals) else {
+        // A number with an exponent, such as 1.8e9.
+        let number: f64 = text.parse().ok().filter(|number: &f64| number.abs() < 9.2e18)?;
+        return Some(UnixSeconds(number as i64).to_millis());
+    };
+    let millis = fraction.bytes().chain(*b"000").take(3).fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+    let millis = if whole.starts_with('-') { -millis } else { millis };
+    Some(UnixMillis(seconds.saturating_mul(1000).saturating_add(millis)))
+}
+
+fn plain(raw: &str) -> Result<Option<Cow<'_, str>>, Unfit> {
+    match raw.as_bytes().first() {
+        Some(b'"') => text(raw).map(Some).ok_or(Unfit),
+        Some(b'-' | b'0'..=b'9') => Ok(Some(Cow::Borrowed(raw))),
+        Some(b'n') => Ok(None),
+        _ => Err(Unfit),
     }
 }
 

@@ -312,7 +312,7 @@ fn push_decimal(out: &mut SecretBuffer, number: i64) {
 }
 
 /// Whether the key text marks an access token as extended, as [`AccessToken`](super::AccessToken) reads it.
-pub(super) fn says_extended(key: &str) -> bool {
+pub(crate) fn says_extended(key: &str) -> bool {
     static MARK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("-atext-"));
     let lower = !key.bytes().fold(false, |found, byte| found | byte.is_ascii_uppercase() | !byte.is_ascii());
     if lower { MARK.find(key.as_bytes()).is_some() } else { MARK.find(key.to_lowercase().as_bytes()).is_some() }

@@ -28,6 +28,7 @@ pub(crate) use self::access_token::BEARER;
 pub use self::account::Account;
 pub use self::app_metadata::AppMetadata;
 pub use self::extended::{ExtendedKey, extended_key_hash};
+pub(crate) use self::fields::millis;
 pub use self::fields::{AdditionalFields, Components};
 pub use self::id_token::IdToken;
 pub use self::refresh_token::RefreshToken;
@@ -135,7 +136,7 @@ pub(crate) fn facts(section: &str, json: &Blob) -> EntityFacts {
 
 /// An assertion hash as we write it: without base64 padding, which MSAL Go writes and MSAL.NET does not find. The session
 /// key of a long-running process stays as the caller spelled it.
-fn written_hash(hash: &Secret) -> &str {
+pub(crate) fn written_hash(hash: &Secret) -> &str {
     /// SHA-256 in base64, its padding included.
     const PADDED: usize = 44;
     let text = hash.expose();

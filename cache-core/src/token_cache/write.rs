@@ -68,12 +68,17 @@ impl TokenCache {
     /// Puts what the response to a refresh or any other silent request brought, each entity as
     /// [`insert`](Self::insert) does. Answers `false`, and puts nothing, if it is of a user of whom the cache holds neither
     /// an account nor a refresh token: the user was signed out while the request was under way.
+    ///
+    /// An account entry is brought up to date, never made: the user may be signed out step by step, and a request that
+    /// is answered meanwhile is no sign-in.
     pub fn insert_response(&mut self, response: TokenResponse) -> Result<bool> {
         let account = response.account();
         if account.is_some_and(|(home_account_id, environment)| !self.knows(home_account_id, environment)) {
             return Ok(false);
         }
-        self.put_response(response, true).map(|()| true)
+        let has_account = |account: &Account| self.holds_account(&account.home_account_id, &account.environment);
+        let account = response.account.filter(has_account);
+        self.put_response(TokenResponse { account, ..response }, true).map(|()| true)
     }
 
     /// Puts an entry as it is: for imports. An entry of the same meaning is not looked for; one under the same id is

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use cache_core::{Error, ErrorKind, Result};
+use cache_core::{Environments, Error, ErrorKind, Peer, Profile, Result};
 
 use super::participants::participants;
 use super::paths;
-use super::{Library, Machine, Participant, Preset, Wrapper};
+use super::{Machine, Participant, Preset, Wrapper};
 use crate::NAME;
 use crate::config::FileStoreBuilder;
 
@@ -44,7 +44,7 @@ impl ProductCache {
     /// The lock file of MSAL Java, `.lockfile` in the folder of the cache; `None` where Java takes no part. It keeps none
     /// of the others out, and they do not keep Java out.
     pub fn java_lock_file(&self) -> Option<PathBuf> {
-        self.has(Library::Java).then(|| self.path.with_file_name(".lockfile"))
+        self.has(Peer::Java).then(|| self.path.with_file_name(".lockfile"))
     }
 
     /// The libraries that take part, each with the wrappers that it uses.
@@ -53,13 +53,31 @@ impl ProductCache {
     }
 
     /// The libraries that take part, each once.
-    pub fn libraries(&self) -> Vec<Library> {
+    pub fn libraries(&self) -> Vec<Peer> {
         self.participants.iter().map(|participant| participant.library).collect()
     }
 
     /// Whether a library takes part.
-    pub fn has(&self, library: Library) -> bool {
+    pub fn has(&self, library: Peer) -> bool {
         self.participants.iter().any(|participant| participant.library == library)
+    }
+
+    /// The form that the libraries which take part can bear.
+    pub fn profile(&self) -> Profile {
+        Profile::shared_with(self.libraries())
+    }
+
+    /// The clouds with their hosts in the order that the libraries which take part prefer: new entries go under the first.
+    ///
+    /// MSAL Python writes under the host of its authority, `login.microsoftonline.com`, and lists accounts under that one
+    /// or, only if there are none, under other names of the cloud (`msal/application.py`, `get_accounts`). The others
+    /// look under all of them. So it is that host where Python takes part, else the one that all others prefer.
+    pub fn environments(&self) -> Environments {
+        /// The public cloud as MSAL Python's applications name it.
+        const AUTHORITY_FIRST: [&str; 4] =
+            ["login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"];
+        let known = Environments::default();
+        if self.has(Peer::Python) { known.with_group(AUTHORITY_FIRST) } else { known }
     }
 
     /// Whether the file can be a plaintext one, which [`store`](Self::store) opens.
@@ -75,7 +93,7 @@ impl ProductCache {
     /// Whether a file that is gone can have been deleted by MSAL.NET on data that it could not load, so that putting it
     /// back can be right. Never for Azure CLI: there, signing everybody out deletes the file.
     pub fn may_restore_missing(&self) -> bool {
-        self.has(Library::Dotnet)
+        self.has(Peer::DotNet)
     }
 
     /// A [`FileStore`](crate::FileStore) over the file, plaintext and read-only until

@@ -52,15 +52,15 @@
 //! # MSAL.NET deletes what it cannot load
 //!
 //! Where .NET takes part, a store warns once through `tracing` if the file holds what .NET would delete it for:
-//! [`DotnetHazard`].
+//! [`Profile::objections`](cache_core::Profile::objections). Documents are written in the
+//! [profile](ProductCache::profile) of the libraries that take part.
 //!
-//! Sources: the extension libraries at the versions that [`Library`] stands for; azure-cli-core 2.91; azure-identity
+//! Sources: the extension libraries at the versions that `docs/interop.md` names; azure-cli-core 2.91; azure-identity
 //! (Python) 1.27, `@azure/identity-cache-persistence` 1.2, Azure/azure-sdk-for-go sdk/azidentity/cache,
 //! Azure/azure-sdk-for-java PersistentTokenCacheImpl.java, Azure.Identity (.NET) 1.21; Azure/azure-powershell
 //! MsalCacheHelperProvider.cs; git-ecosystem/git-credential-manager MicrosoftAuthentication.cs.
 
 mod cache;
-mod hazard;
 mod machine;
 mod participants;
 mod paths;
@@ -72,9 +72,8 @@ use std::str::FromStr;
 use cache_core::{Error, ErrorKind, Result};
 
 pub use self::cache::ProductCache;
-pub use self::hazard::DotnetHazard;
 pub use self::machine::{Machine, Platform};
-pub use self::wrapper::{Library, Participant, SecretItem, Wrapper};
+pub use self::wrapper::{Participant, SecretItem, Wrapper};
 
 /// The cache of a product, by its name. See the [module](self) for the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,6 +1,8 @@
 //! Which libraries take part in which cache, and in what they wrap it.
 
-use super::{Library, Participant, Platform, Preset, SecretItem, Wrapper};
+use cache_core::Peer;
+
+use super::{Participant, Platform, Preset, SecretItem, Wrapper};
 
 /// The service that developer tools share keychain items under, and the client that they name.
 const SERVICE: &str = "Microsoft.Developer.IdentityService";
@@ -16,7 +18,7 @@ const CLIENT_ONLY: &[(&str, &str)] = &[("MsalClientID", SERVICE)];
 pub(super) fn participants(preset: Preset, platform: Platform) -> Vec<Participant> {
     match preset {
         Preset::AzureCli if platform == Platform::Windows => azure_cli_encrypted(platform),
-        Preset::AzureCli | Preset::AzureCliPlaintext => vec![with(Library::Python, [Wrapper::PlaintextFile])],
+        Preset::AzureCli | Preset::AzureCliPlaintext => vec![with(Peer::Python, [Wrapper::PlaintextFile])],
         Preset::AzureCliEncrypted => azure_cli_encrypted(platform),
         Preset::AzureIdentity | Preset::AzureIdentityCae => azure_identity(Names::of(preset), platform),
         Preset::AzureIdentityDotnet | Preset::AzureIdentityDotnetCae | Preset::AzurePowerShell => match platform {
@@ -67,20 +69,20 @@ fn azure_cli_encrypted(platform: Platform) -> Vec<Participant> {
         Platform::Macos => Wrapper::Keychain { service: "my_service_name", account: "my_account_name" },
         Platform::Windows => Wrapper::Dpapi,
     };
-    vec![with(Library::Python, [wrapper])]
+    vec![with(Peer::Python, [wrapper])]
 }
 
 fn azure_identity(names: Names, platform: Platform) -> Vec<Participant> {
     let keychain = |service, account| Wrapper::Keychain { service, account };
     match platform {
-        Platform::Windows => [Library::Dotnet, Library::Go, Library::Java, Library::Node, Library::Python]
+        Platform::Windows => [Peer::DotNet, Peer::Go, Peer::Java, Peer::Node, Peer::Python]
             .map(|library| with(library, [Wrapper::Dpapi]))
             .into(),
         Platform::Macos => vec![
-            with(Library::Go, [keychain(names.cache, "MSALCache")]),
-            with(Library::Java, [keychain(SERVICE, names.java_account)]),
-            with(Library::Node, [keychain(SERVICE, "MSALCache")]),
-            with(Library::Python, [keychain(SERVICE, names.python_account)]),
+            with(Peer::Go, [keychain(names.cache, "MSALCache")]),
+            with(Peer::Java, [keychain(SERVICE, names.java_account)]),
+            with(Peer::Node, [keychain(SERVICE, "MSALCache")]),
+            with(Peer::Python, [keychain(SERVICE, names.python_account)]),
         ],
         Platform::Linux => {
             let java = SecretItem {
@@ -106,10 +108,10 @@ fn azure_identity(names: Names, platform: Platform) -> Vec<Participant> {
             };
             let item_or_file = |library, item| with(library, [Wrapper::SecretService(item), Wrapper::PlaintextFile]);
             vec![
-                with(Library::Go, [Wrapper::KernelKeyring { description: names.cache }]),
-                item_or_file(Library::Java, java),
-                item_or_file(Library::Node, node),
-                item_or_file(Library::Python, python),
+                with(Peer::Go, [Wrapper::KernelKeyring { description: names.cache }]),
+                item_or_file(Peer::Java, java),
+                item_or_file(Peer::Node, node),
+                item_or_file(Peer::Python, python),
             ]
         }
     }
@@ -129,9 +131,9 @@ fn azure_identity_dotnet(names: Names, preset: Preset, platform: Platform) -> Pa
 /// MSAL.NET with its keychain item and its Secret Service item. A plaintext file is what it falls back to.
 fn dotnet(platform: Platform, (service, account): (&'static str, &'static str), item: SecretItem) -> Participant {
     match platform {
-        Platform::Linux => with(Library::Dotnet, [Wrapper::SecretService(item), Wrapper::PlaintextFile]),
-        Platform::Macos => with(Library::Dotnet, [Wrapper::Keychain { service, account }]),
-        Platform::Windows => with(Library::Dotnet, [Wrapper::Dpapi]),
+        Platform::Linux => with(Peer::DotNet, [Wrapper::SecretService(item), Wrapper::PlaintextFile]),
+        Platform::Macos => with(Peer::DotNet, [Wrapper::Keychain { service, account }]),
+        Platform::Windows => with(Peer::DotNet, [Wrapper::Dpapi]),
     }
 }
 
@@ -144,21 +146,23 @@ fn dotnet_item(
     SecretItem { schema, schema_matters: false, attributes, label, base64: true }
 }
 
-fn with<const N: usize>(library: Library, wrappers: [Wrapper; N]) -> Participant {
+fn with<const N: usize>(library: Peer, wrappers: [Wrapper; N]) -> Participant {
     Participant { library, wrappers: wrappers.into() }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const PLATFORMS: [Platform; 3] = [Platform::Linux, Platform::Macos, Platform::Windows];
 
-    fn libraries(preset: Preset, platform: Platform) -> Vec<Library> {
+    fn libraries(preset: Preset, platform: Platform) -> Vec<Peer> {
         participants(preset, platform).iter().map(|participant| participant.library).collect()
     }
 
-    fn wrappers(preset: Preset, platform: Platform, library: Library) -> Vec<Wrapper> {
+    fn wrappers(preset: Preset, platform: Platform, library: Peer) -> Vec<Wrapper> {
         let of = |participant: &Participant| participant.library == library;
         participants(preset, platform).into_iter().find(of).expect("it takes part").wrappers
     }
@@ -168,7 +172,8 @@ mod tests {
         for preset in Preset::all() {
             for platform in PLATFORMS {
                 let found = libraries(*preset, platform);
-                assert!(!found.is_empty() && found.is_sorted_by(|a, b| a < b), "{preset} {platform:?} {found:?}");
+                let each: BTreeSet<Peer> = found.iter().copied().collect();
+                assert!(!found.is_empty() && each.len() == found.len(), "{preset} {platform:?} {found:?}");
                 for Participant { wrappers, .. } in participants(*preset, platform) {
                     assert!(!wrappers.is_empty(), "{preset} {platform:?}");
                 }
@@ -195,22 +200,22 @@ mod tests {
 
     #[test]
     fn azure_cli_is_plaintext_but_on_windows() {
-        let python = |preset, platform| wrappers(preset, platform, Library::Python);
+        let python = |preset, platform| wrappers(preset, platform, Peer::Python);
         assert_eq!(python(Preset::AzureCli, Platform::Linux), [Wrapper::PlaintextFile]);
         assert_eq!(python(Preset::AzureCli, Platform::Macos), [Wrapper::PlaintextFile]);
         assert_eq!(python(Preset::AzureCli, Platform::Windows), [Wrapper::Dpapi]);
         assert_eq!(python(Preset::AzureCliPlaintext, Platform::Windows), [Wrapper::PlaintextFile]);
         for platform in PLATFORMS {
             assert!(!python(Preset::AzureCliEncrypted, platform).contains(&Wrapper::PlaintextFile));
-            assert_eq!(libraries(Preset::AzureCliEncrypted, platform), [Library::Python]);
+            assert_eq!(libraries(Preset::AzureCliEncrypted, platform), [Peer::Python]);
         }
     }
 
     #[test]
     fn dotnet_has_a_file_of_its_own_but_on_windows() {
         for platform in [Platform::Linux, Platform::Macos] {
-            assert!(!libraries(Preset::AzureIdentity, platform).contains(&Library::Dotnet));
-            assert_eq!(libraries(Preset::AzureIdentityDotnet, platform), [Library::Dotnet]);
+            assert!(!libraries(Preset::AzureIdentity, platform).contains(&Peer::DotNet));
+            assert_eq!(libraries(Preset::AzureIdentityDotnet, platform), [Peer::DotNet]);
         }
         for preset in [Preset::AzureIdentity, Preset::AzureIdentityDotnet, Preset::AzurePowerShell] {
             assert_eq!(libraries(preset, Platform::Windows).len(), 5, "{preset}");
@@ -222,21 +227,21 @@ mod tests {
         let item = Wrapper::Keychain { service: SERVICE, account: "MSALCache" };
         let at = |preset, library| wrappers(preset, Platform::Macos, library);
         for (preset, library) in [
-            (Preset::AzureIdentity, Library::Python),
-            (Preset::AzureIdentity, Library::Node),
-            (Preset::AzureIdentityCae, Library::Node),
-            (Preset::GitCredentialManager, Library::Dotnet),
+            (Preset::AzureIdentity, Peer::Python),
+            (Preset::AzureIdentity, Peer::Node),
+            (Preset::AzureIdentityCae, Peer::Node),
+            (Preset::GitCredentialManager, Peer::DotNet),
         ] {
             assert_eq!(at(preset, library), [item], "{preset} {library}");
         }
-        assert_ne!(at(Preset::AzureIdentity, Library::Go), [item]);
-        assert_ne!(at(Preset::AzureIdentity, Library::Java), [item]);
-        assert_ne!(at(Preset::AzureIdentityCae, Library::Python), [item]);
+        assert_ne!(at(Preset::AzureIdentity, Peer::Go), [item]);
+        assert_ne!(at(Preset::AzureIdentity, Peer::Java), [item]);
+        assert_ne!(at(Preset::AzureIdentityCae, Peer::Python), [item]);
     }
 
     #[test]
     fn all_names_of_dotnet_share_one_secret_service_item() {
-        let found = |preset| match wrappers(preset, Platform::Linux, Library::Dotnet)[0] {
+        let found = |preset| match wrappers(preset, Platform::Linux, Peer::DotNet)[0] {
             Wrapper::SecretService(item) => (item.attributes, item.schema_matters, item.base64),
             other => panic!("{other:?}"),
         };

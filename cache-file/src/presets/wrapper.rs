@@ -2,33 +2,7 @@
 
 use std::fmt;
 
-/// An MSAL library, with the extension library that persists its cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Library {
-    /// MSAL.NET. Deletes a file that it cannot load ([`DotnetHazard`](super::DotnetHazard)).
-    Dotnet,
-    /// MSAL Go.
-    Go,
-    /// MSAL Java. Locks `.lockfile` in the folder of the cache, where nobody else looks.
-    Java,
-    /// MSAL Node.
-    Node,
-    /// MSAL Python.
-    Python,
-}
-
-impl fmt::Display for Library {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Dotnet => ".NET",
-            Self::Go => "Go",
-            Self::Java => "Java",
-            Self::Node => "Node",
-            Self::Python => "Python",
-        })
-    }
-}
+use cache_core::Peer;
 
 /// What the JSON of a cache is wrapped in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -113,7 +87,7 @@ impl fmt::Display for Wrapper {
 #[non_exhaustive]
 pub struct Participant {
     /// The library.
-    pub library: Library,
+    pub library: Peer,
     /// The wrappers in the order in which it tries them. A plaintext file behind another wrapper is a fall-back that the
     /// program has to allow.
     pub wrappers: Vec<Wrapper>,

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cache_core::{Blob, DocumentStore, Edit, EditFn, Lease, Modified, PartitionKey, Result, StoredDocument, Version};
+use cache_core::{
+    Blob, DocumentStore, Edit, EditFn, Environments, Lease, Modified, PartitionKey, Result, StoredDocument, Version,
+};
 
 use super::store::faulty_lease;
 use super::{Fault, Faults, Operation};
@@ -57,6 +59,10 @@ impl<D: DocumentStore> DocumentStore for FaultyDocuments<D> {
 
     fn stamp_now(&self, partition: &PartitionKey) -> Option<Result<Option<Version>>> {
         self.faults.around_now(Operation::StampNow, || self.documents.stamp_now(partition))
+    }
+
+    fn environments(&self) -> Option<Environments> {
+        self.documents.environments()
     }
 
     async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Option<Result<Lease>> {

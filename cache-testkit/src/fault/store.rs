@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_core::{
-    CacheStore, Changes, Committed, EntryId, Lease, LeaseHandle, PartitionKey, Result, Snapshot, Stored, Version,
+    CacheStore, Changes, Committed, EntryId, Environments, Lease, LeaseHandle, PartitionKey, Result, Snapshot, Stored,
+    Version,
 };
 
 use super::{Fault, Faults, Operation};
@@ -67,6 +68,10 @@ impl<S: CacheStore> CacheStore for FaultyStore<S> {
 
     fn stamp_now(&self, partition: &PartitionKey) -> Option<Result<Option<Version>>> {
         self.faults.around_now(Operation::StampNow, || self.store.stamp_now(partition))
+    }
+
+    fn environments(&self) -> Option<Environments> {
+        self.store.environments()
     }
 
     async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease> {

@@ -311,3 +311,16 @@ fn no_name_is_written_twice() {
     let json = String::from_utf8(cache.serialize().expose().to_vec()).expect("UTF-8");
     assert_eq!((json.matches("tenantProfiles").count(), json.matches(r#""x":"#).count()), (1, 1), "{json}");
 }
+
+#[test]
+fn a_refresh_makes_no_account() {
+    let mut cache = filled(|cache| put(cache, refresh_token("rt-1")));
+    let refreshed = TokenResponse {
+        refresh_token: Some(refresh_token("rt-2")),
+        account: Some(account("alice@example.com")),
+        ..TokenResponse::default()
+    };
+    assert!(cache.insert_response(refreshed).expect("complete"));
+    assert!(cache.accounts().is_empty(), "the user may be in the middle of a sign-out");
+    assert_eq!(cache.all_refresh_tokens().next().map(|(_, token)| token.secret.clone()), Some("rt-2".into()));
+}
