@@ -44,7 +44,8 @@ impl Consulted {
 }
 
 impl Inner {
-    /// Compares what was seen with the journal; `None`: the file is not shared, or only waiting will tell.
+    /// Compares what was seen with the journal; `None`: the file is not shared, only waiting will tell, or it may be
+    /// protected by another program.
     pub(crate) fn consult_journal(
         &self,
         dir: &Dir,
@@ -57,13 +58,14 @@ impl Inner {
         let Some(sharing) = self.sharing.filter(|_| !self.is_read_only) else { return Ok(None) };
         let salvage;
         let seen = match &sight.found {
-            Found::Moving => return Ok(None),
+            // What is no text may be under another program's protection: it is nobody's to replace.
+            Found::Moving | Found::Foreign { is_text: false } => return Ok(None),
             Found::Document(document) => Seen::Document(document),
             Found::Damaged(left) => {
                 salvage = left.render();
                 Seen::Salvage(&salvage)
             }
-            Found::Empty | Found::Emptied | Found::Foreign => Seen::Wiped,
+            Found::Empty | Found::Emptied | Found::Foreign { is_text: true } => Seen::Wiped,
             // Our last look saw what MSAL.NET deletes a file for.
             Found::Nothing if place.memory().is_deleted_by_dotnet && !sharing.absence_is_sign_out => Seen::Wiped,
             Found::Nothing => Seen::Nothing,
@@ -81,6 +83,11 @@ impl Inner {
         }
         reapplied.document = reapplied.document.map(|document| self.in_form(document));
         Ok(Some(Consulted { journal, reapplied }))
+    }
+
+    /// The document as it is shown.
+    pub(crate) fn shown(&self, document: Blob) -> Blob {
+        if self.sharing.is_some() { ReapplyJournal::unmark(&document) } else { document }
     }
 
     /// The document in the form that the libraries beside us can bear: what one of them has deleted it for must not come
@@ -101,8 +108,17 @@ impl Inner {
         notes: &Notes,
     ) -> Result<ReapplyJournal> {
         let name = place.journal_file();
-        let Some(raw) = self.read_file(dir, &place.dir, &name, notes)? else {
-            return Ok(ReapplyJournal::new(sharing.keeps_copy));
+        let path = || place.dir.join(&name);
+        let unreadable = |error| {
+            notes.add(Note::JournalUnreadable { error, path: path() });
+            Ok(ReapplyJournal::new(sharing.keeps_copy))
+        };
+        let raw = match self.read_file(dir, &place.dir, &name, notes) {
+            Ok(Some(raw)) => raw,
+            Ok(None) => return Ok(ReapplyJournal::new(sharing.keeps_copy)),
+            // Something else than a journal of ours has its name.
+            Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::TooLarge) => return unreadable(error),
+            Err(error) => return Err(error),
         };
         let context = journal_context(partition);
         let opened = match &self.protection {
@@ -112,11 +128,7 @@ impl Inner {
         match opened {
             Ok(bytes) => Ok(ReapplyJournal::from_bytes(&bytes, sharing.keeps_copy)),
             Err(error) if error.kind() == ErrorKind::KeyUnavailable && keys == Keys::AsTheyAre => Err(error),
-            Err(error) => {
-                let path = place.dir.join(&name);
-                notes.add(Note::JournalUnreadable { error: at_path(&error, &path), path });
-                Ok(ReapplyJournal::new(sharing.keeps_copy))
-            }
+            Err(error) => unreadable(at_path(&error, &path())),
         }
     }
 
@@ -159,13 +171,29 @@ pub(crate) fn tell(place: &Place, done: &Reapplied, notes: &Notes) {
     }
 }
 
-/// Notes in the journal what becomes of the document.
-pub(crate) fn note(journal: &mut ReapplyJournal, document: Option<&Blob>, answer: &Edit) {
-    match answer {
-        Edit::Keep => {}
-        Edit::Replace(after) => journal.note(document, Some(after), SystemClock.now()),
-        Edit::Remove => journal.note(document, None, SystemClock.now()),
-    }
+/// Notes in the journal what becomes of the document, and answers that: where one begins anew, with what is waited for.
+pub(crate) fn note(journal: &mut ReapplyJournal, document: Option<&Blob>, answer: Edit) -> (Edit, Reapplied) {
+    let now = SystemClock.now();
+    let mut reapplied = Reapplied::default();
+    let answer = match answer {
+        Edit::Replace(after) if document.is_none() => {
+            reapplied = journal.reconcile(Seen::Begun(&after), now);
+            Edit::Replace(reapplied.document.take().unwrap_or(after))
+        }
+        answer => answer,
+    };
+    let answer = match answer {
+        Edit::Keep => Edit::Keep,
+        Edit::Replace(after) => {
+            journal.note(document, Some(&after), now);
+            Edit::Replace(journal.mark(&after))
+        }
+        Edit::Remove => {
+            journal.note(document, None, now);
+            Edit::Remove
+        }
+    };
+    (answer, reapplied)
 }
 
 fn journal_context(partition: &PartitionKey) -> Context<'_> {

@@ -147,8 +147,12 @@
 //!   signed out does not come back.
 //! - A file that was emptied, or that nobody can load, gets back what the journal holds, and the rest from its copy of the last
 //!   good document ([`last_good_copy`](FileStoreBuilder::last_good_copy)). A torn one is repaired by the next look, not only by
-//!   the next write. Both are said by a warning.
-//! - A file that is gone stays gone.
+//!   the next write. Both are said by a warning. What is no text may be protected by another program: it stays as it is.
+//! - A file that is gone stays gone until somebody writes it again. Then it gets what the journal waits for, unless its
+//!   [absence is a sign-out](FileStoreBuilder::absence_is_sign_out). If our last look saw what MSAL.NET deletes a file for, it
+//!   is restored as if it was emptied, in a [form](FileStoreBuilder::profile) that all can bear.
+//! - Each write of ours leaves a mark in the file, an access token of nobody's: by it is told what others had seen when they
+//!   wrote, and so what they have taken out from what they have dropped. It does not show in the cache.
 //!
 //! Reading may write then: what is put back, and the journal. A commit writes two files instead of one.
 //!

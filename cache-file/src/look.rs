@@ -46,8 +46,8 @@ pub(crate) enum Found {
     Document(Blob),
     /// A damaged plaintext document, and what is left of it.
     Damaged(UnifiedDocument),
-    /// Something else than a document.
-    Foreign,
+    /// Something else than a document. What is no text may be protected by another program.
+    Foreign { is_text: bool },
     /// Somebody wrote into the file during the look.
     Moving,
 }
@@ -147,7 +147,7 @@ impl Inner {
     fn learn_of_deletion(&self, place: &Place, found: &Found) {
         let is_deleted = match found {
             Found::Document(document) => !self.protection.is_protected() && cache_core::dotnet_deletes(document),
-            Found::Damaged(_) | Found::Foreign | Found::Moving => !self.protection.is_protected(),
+            Found::Damaged(_) | Found::Foreign { .. } | Found::Moving => !self.protection.is_protected(),
             Found::Empty | Found::Emptied => false,
             // What it was is still to be told.
             Found::Nothing => return,
@@ -225,7 +225,7 @@ impl Sight {
     pub(crate) fn may_be_in_flight(&self, looking_since: Instant) -> bool {
         let is_doubtful = match self.found {
             Found::Nothing | Found::Document(_) => false,
-            Found::Empty | Found::Emptied | Found::Damaged(_) | Found::Foreign | Found::Moving => true,
+            Found::Empty | Found::Emptied | Found::Damaged(_) | Found::Foreign { .. } | Found::Moving => true,
         };
         let is_young = |stat: &Stat| stat.age(FileTime::now()).is_none_or(|age| age < IN_FLIGHT);
         is_doubtful && looking_since.elapsed() < IN_FLIGHT && self.stat.as_ref().is_some_and(is_young)
@@ -262,7 +262,7 @@ fn plaintext(place: &Place, raw: &Raw, looked_at: FileTime) -> Found {
     match damage::examine(&raw.bytes) {
         Condition::Sound => Found::Document(raw.bytes.clone()),
         Condition::Damaged(salvage) => Found::Damaged(salvage),
-        Condition::Foreign => Found::Foreign,
+        Condition::Foreign => Found::Foreign { is_text: std::str::from_utf8(raw.bytes.expose()).is_ok() },
     }
 }
 

@@ -62,7 +62,7 @@ impl Inner {
         if damage {
             notes.add(Note::Salvaged { path: place.path.clone() });
         }
-        Ok(document.zip(stamp).map(|(bytes, stamp)| StoredDocument { bytes, stamp }))
+        Ok(document.zip(stamp).map(|(bytes, stamp)| StoredDocument { bytes: self.shown(bytes), stamp }))
     }
 
     /// Puts back what careless writers of a shared file have dropped; answers whether anything was written.
@@ -87,7 +87,7 @@ impl Inner {
     pub(crate) fn accept(&self, place: &Place, sight: Sight) -> Result<(Option<Blob>, bool)> {
         let had_content = match sight.found {
             Found::Nothing | Found::Empty | Found::Emptied => false,
-            Found::Document(_) | Found::Damaged(_) | Found::Foreign | Found::Moving => true,
+            Found::Document(_) | Found::Damaged(_) | Found::Foreign { .. } | Found::Moving => true,
         };
         let is_sound = matches!(sight.found, Found::Document(_)) && !self.protection.is_protected();
         place.remember(|memory| {
@@ -105,7 +105,7 @@ impl Inner {
                     "{path} has no byte in it any more: another program has emptied it; from now on it counts as a new cache"
                 ),
             )),
-            Found::Foreign => {
+            Found::Foreign { .. } => {
                 let next = match &self.product {
                     Some(product) => format!("{} protects it, and can open it", product.preset().product()),
                     None => "if it is a protected one, give its key, else move it away".to_owned(),

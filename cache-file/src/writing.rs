@@ -39,6 +39,8 @@ struct Section<'a> {
     is_damaged: bool,
     /// What a shared file's journal says after the edit.
     journal: Option<ReapplyJournal>,
+    /// Whether the document holds more than the edit has made, so that no caller may take its own view for it.
+    has_more: bool,
     /// Whether the file of the partition's own key is known to be right, if it is there.
     key_is_right: bool,
 }
@@ -108,12 +110,16 @@ impl Inner {
             let Given { document, is_damaged, is_due, mut journal } = self.give(&place, sight, consulted, &notes)?;
             let stamp = |stat: Stat| if is_due { stat.passing_version() } else { stat.version(looked_at) };
             let before = seen.filter(|_| document.is_some()).map(stamp);
-            let answer = match (edit(document.as_ref())?, &document) {
+            let mut answer = match (edit(document.as_ref())?, &document) {
                 (Edit::Keep, Some(document)) if is_due => Edit::Replace(document.clone()),
                 (answer, _) => answer,
             };
+            let mut has_more = false;
             if let Some(journal) = &mut journal {
-                journal::note(journal, document.as_ref(), &answer);
+                let reapplied;
+                (answer, reapplied) = journal::note(journal, document.as_ref(), answer);
+                journal::tell(&place, &reapplied, &notes);
+                has_more = reapplied.put_back > 0;
             }
             let section = Section {
                 inner: self,
@@ -125,6 +131,7 @@ impl Inner {
                 seen,
                 is_damaged,
                 journal,
+                has_more,
                 key_is_right,
             };
             if let Outcome::Done(after) = section.conclude(answer, before.as_ref())? {
@@ -151,9 +158,9 @@ impl Inner {
         }
         let failed = |error| Error::io(format_args!("cannot move {} aside", place.path.display()), error);
         let aside = damage::set_aside(&dir, &place).map_err(failed)?;
-        dir.remove(&place.file).and_then(|()| dir.sync()).map_err(failed)?;
         // What is begun anew is not made of what was there before.
         journal::keep(&dir, &place, None)?;
+        dir.remove(&place.file).and_then(|()| dir.sync()).map_err(failed)?;
         place.remember(|memory| memory.had_content = false);
         Ok(Some(place.dir.join(aside)))
     }
@@ -162,13 +169,13 @@ impl Inner {
     fn give(&self, place: &Place, sight: Sight, consulted: Option<Consulted>, notes: &Notes) -> Result<Given> {
         let (journal, reapplied) = consulted.map(|consulted| (consulted.journal, consulted.reapplied)).unzip();
         if let Some((document, reapplied)) = reapplied.and_then(|done| Some((done.document.clone()?, done))) {
-            let is_damaged = matches!(sight.found, Found::Damaged(_) | Found::Foreign);
+            let is_damaged = matches!(sight.found, Found::Damaged(_) | Found::Foreign { .. });
             place.remember(|memory| memory.sound = None);
             journal::tell(place, &reapplied, notes);
-            return Ok(Given { document: Some(document), is_damaged, is_due: true, journal });
+            return Ok(Given { document: Some(self.shown(document)), is_damaged, is_due: true, journal });
         }
         let (document, is_damaged) = self.accept(place, sight)?;
-        Ok(Given { document, is_damaged, is_due: false, journal })
+        Ok(Given { document: document.map(|document| self.shown(document)), is_damaged, is_due: false, journal })
     }
 
     /// What can be done before the lock: what is read and opened here need not be again if the file is still the same
@@ -226,18 +233,16 @@ impl Section<'_> {
         let failed = |error| Error::io(format_args!("cannot write {}", self.place.path.display()), error);
         let journal = self.write_journal()?;
         let temporary = Temporary::write(self.dir, &self.place.file, &bytes).map_err(failed)?;
-        if !self.is_undisturbed()? {
+        // The journal first: should this process end in between, it waits for what was never said to be written. That
+        // is put back or let go of as any other entry is; the other way round, an acknowledged one could be lost.
+        if !self.is_undisturbed()? || !self.is_undisturbed_with(journal)? {
             return Ok(Outcome::Disturbed);
         }
         self.set_aside_if_damaged()?;
-        // The journal first: should this process end in between, it waits for what was never said to be written. That
-        // is put back or let go of as any other entry is; the other way round, an acknowledged one could be lost.
-        if self.journal.is_some() {
-            journal::keep(self.dir, self.place, journal)?;
-        }
         let placed = temporary.put_in_place(&self.place.file, self.seen.as_ref()).map_err(failed)?;
         let (sound, stamp) = match placed {
             None => return Ok(Outcome::Disturbed),
+            Some(Placed::Ours(stat)) if self.has_more => (Some(stat), stat.passing_version()),
             Some(Placed::Ours(stat)) => (Some(stat), stat.version(FileTime::now())),
             Some(Placed::Unsure(stat)) => (None, stat.passing_version()),
         };
@@ -253,13 +258,10 @@ impl Section<'_> {
     }
 
     fn remove(&self) -> Result<Outcome> {
-        if !self.is_undisturbed()? {
+        if !self.is_undisturbed()? || !self.is_undisturbed_with(self.write_journal()?)? {
             return Ok(Outcome::Disturbed);
         }
         self.set_aside_if_damaged()?;
-        if self.journal.is_some() {
-            journal::keep(self.dir, self.place, self.write_journal()?)?;
-        }
         let failed = |error| Error::io(format_args!("cannot remove {}", self.place.path.display()), error);
         self.dir.remove(&self.place.file).map_err(failed)?;
         if let Some(key_file) = &self.place.key_file {
@@ -274,6 +276,15 @@ impl Section<'_> {
     /// the lock file.
     fn is_undisturbed(&self) -> Result<bool> {
         Ok(self.lock.is_held() && is_unchanged(self.dir, self.place, self.seen.as_ref())?)
+    }
+
+    /// Puts the journal of a shared file in its place, which takes as long as a disk does, and looks again.
+    fn is_undisturbed_with(&self, journal: Option<Temporary<'_>>) -> Result<bool> {
+        if self.journal.is_none() {
+            return Ok(true);
+        }
+        journal::keep(self.dir, self.place, journal)?;
+        self.is_undisturbed()
     }
 
     fn set_aside_if_damaged(&self) -> Result<()> {

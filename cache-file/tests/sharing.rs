@@ -334,3 +334,128 @@ fn a_refresh_of_ours_wins_over_the_stale_one_that_comes_back() {
     assert_eq!(best.expect("read").expect("found").expose(), "rt-alice.tenant-2");
     assert_eq!(seen(&ours), ["rt-alice.tenant-2"]);
 }
+
+#[test]
+fn a_write_where_the_file_is_gone_brings_ours_along() {
+    let folder = Folder::in_memory();
+    sign_in(&open(shared(&folder)), ALICE, "ours", 1);
+    fs::remove_file(folder.cache()).expect("removed");
+    let ours = open(shared(&folder));
+    assert!(seen(&ours).is_empty());
+    sign_in(&ours, BOB, "ours", 2);
+    assert_eq!(stored(&folder.cache()), ["rt-alice.tenant-1", "rt-bob.tenant-2"]);
+    assert_eq!(seen(&ours), ["rt-alice.tenant-1", "rt-bob.tenant-2"], "the resident cache knows of it");
+    // Where its absence means that everybody was signed out, it does not.
+    let folder = Folder::in_memory();
+    let builder = || shared(&folder).absence_is_sign_out(true);
+    sign_in(&open(builder()), ALICE, "ours", 1);
+    fs::remove_file(folder.cache()).expect("removed");
+    sign_in(&open(builder()), BOB, "ours", 2);
+    assert_eq!(stored(&folder.cache()), ["rt-bob.tenant-2"]);
+}
+
+#[test]
+fn what_may_be_protected_by_another_program_is_left_alone() {
+    let folder = Folder::in_memory();
+    sign_in(&open(shared(&folder)), ALICE, "ours", 1);
+    let protected = b"\x89TOKENC\n\xff\xfe of another version";
+    another_writes(&folder.cache(), protected);
+    let ours = open(shared(&folder));
+    assert_eq!(failure(ours.read(&SHARED, refresh_tokens)).kind(), ErrorKind::Unsupported);
+    let now = now();
+    let written = ours.update(&SHARED, |content| content.sign_in(response(BOB, "ours", 2, now)));
+    assert_eq!(failure(written).kind(), ErrorKind::Unsupported);
+    assert_eq!(fs::read(folder.cache()).expect("read"), protected);
+    assert_eq!(folder.names(), ["msal.cache", "msal.cache.journal"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_journal_costs_the_journal_only() {
+    let folder = Folder::in_memory();
+    let journal = folder.path().join("msal.cache.journal");
+    sign_in(&open(shared(&folder)), ALICE, "ours", 1);
+    let things: [fn(&Path); 2] = [
+        |journal| std::os::unix::fs::symlink("elsewhere", journal).expect("linked"),
+        |journal| fs::File::create(journal).and_then(|file| file.set_len((1 << 30) + 1)).expect("made"),
+    ];
+    for (n, thing) in things.iter().enumerate() {
+        fs::remove_file(&journal).expect("removed");
+        thing(&journal);
+        let traces = traces_of(|| sign_in(&open(shared(&folder)), BOB, "ours", n as u32));
+        assert!(traces.contains("journal"), "{traces}");
+        assert_eq!(stored(&folder.cache()), ["rt-alice.tenant-1".to_owned(), format!("rt-bob.tenant-{n}")]);
+        assert!(fs::symlink_metadata(&journal).expect("is there").is_file());
+    }
+    // What cannot be replaced fails the write, and leaves everything as it is.
+    fs::remove_file(&journal).expect("removed");
+    fs::create_dir(&journal).expect("made");
+    let (ours, now) = (open(shared(&folder)), now());
+    let error = failure(ours.update(&SHARED, |content| content.sign_in(response(BOB, "ours", 9, now))));
+    assert!(error.to_string().contains("msal.cache.journal"), "{error}");
+    assert_eq!(stored(&folder.cache()), ["rt-alice.tenant-1", "rt-bob.tenant-1"]);
+    assert_eq!(folder.names(), ["msal.cache", "msal.cache.journal"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_look_at_what_is_well_writes_nothing() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let files = |folder: &Folder| -> Vec<_> {
+        let names = folder.names().into_iter();
+        let stat = |name: &String| fs::metadata(folder.path().join(name)).expect("a stat");
+        names.map(|name| (stat(&name).ino(), stat(&name).ctime_nsec(), name)).collect()
+    };
+    for left in [
+        None,
+        Some("{}"),
+        Some(
+            r#"{"RefreshToken":{"a":{"home_account_id":"x","environment":"e","client_id":"c","secret":"s"}},"AppMetadata":{"b":{"client_id":"c","environment":"e"}}}"#,
+        ),
+    ] {
+        let folder = Folder::in_memory();
+        let builders = || [shared(&folder), shared(&folder).last_good_copy(false)];
+        for (n, builder) in builders().into_iter().enumerate() {
+            sign_in(&open(builder), [ALICE, BOB][n], "ours", 1);
+        }
+        if let Some(left) = left {
+            fs::remove_file(folder.path().join("msal.cache.journal")).expect("removed");
+            another_writes(&folder.cache(), left);
+        }
+        let look = |builder| {
+            seen(&open(builder));
+            files(&folder)
+        };
+        let [_, settled] = builders().map(look);
+        for _ in 0..2 {
+            for builder in builders() {
+                assert_eq!(look(builder), settled, "{left:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_write_that_was_cut_short_after_its_journal_harms_nothing() {
+    let folder = Folder::in_memory();
+    sign_in(&open(shared(&folder)), ALICE, "ours", 1);
+    let before = fs::read(folder.cache()).expect("read");
+    // A refresh: either both or none of it was seen by somebody.
+    sign_in(&open(shared(&folder)), ALICE, "ours", 2);
+    another_writes(&folder.cache(), &before);
+    assert_eq!(seen(&open(shared(&folder))), ["rt-alice.tenant-2"]);
+    // A sign-out.
+    let before = fs::read(folder.cache()).expect("read");
+    assert!(
+        open(shared(&folder)).update(&SHARED, |content| content.remove_account(ALICE, HOST)).expect("written").value
+    );
+    another_writes(&folder.cache(), &before);
+    assert!(seen(&open(shared(&folder))).is_empty());
+    // What a killed process leaves goes with a later write.
+    let left = folder.path().join("msal.cache.journal.1.0123456789abcdef.tmp");
+    fs::write(&left, "{}").expect("written");
+    set_age(&left, Duration::from_secs(120));
+    sign_in(&open(shared(&folder)), BOB, "ours", 1);
+    assert_eq!(folder.names(), ["msal.cache", "msal.cache.journal"]);
+}

@@ -221,17 +221,21 @@ impl Shared {
             Seen::Document(left) | Seen::Salvage(left) => Some(left.clone()),
             Seen::Wiped | Seen::Nothing => None,
         };
-        self.document = done.document.clone().or(left);
+        if let Some(document) = &done.document {
+            self.journal.note(Some(document), Some(document), self.now().to_millis());
+        }
+        self.document = done.document.as_ref().map(|document| self.journal.mark(document)).or(left);
         self.pass_on();
         done
     }
 
     fn we(&mut self, change: impl FnOnce(&mut TokenCache)) {
-        let mut cache = self.cache();
+        let before = self.document.as_ref().map(ReapplyJournal::unmark);
+        let mut cache = TokenCache::deserialize(before.as_ref().map_or(&[], Blob::expose)).expect("a document");
         change(&mut cache);
         let after = cache.serialize();
-        self.journal.note(self.document.as_ref(), Some(&after), self.now().to_millis());
-        self.document = Some(after);
+        self.journal.note(before.as_ref(), Some(&after), self.now().to_millis());
+        self.document = Some(self.journal.mark(&after));
         self.pass_on();
     }
 

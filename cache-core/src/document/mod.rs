@@ -153,26 +153,14 @@ impl UnifiedDocument {
         self.json(&entry.id).is_some_and(|json| crate::json::same_entity(json.expose(), entry.json.expose()))
     }
 
-    /// Whether both documents hold this entry and it says the same in both.
-    pub(crate) fn agrees(&self, other: &Self, id: &EntryId) -> bool {
-        let same = |(ours, theirs): (&Blob, &Blob)| crate::json::same_entity(ours.expose(), theirs.expose());
-        self.json(id).zip(other.json(id)).is_some_and(same)
-    }
-
-    /// The entries that `other` does not hold, or that say something else there.
-    pub(crate) fn beyond<'d>(&'d self, other: &'d Self) -> impl Iterator<Item = Entry> + 'd {
-        let ids = self.sections.iter().flat_map(Section::ids);
-        ids.filter(|id| !self.agrees(other, id)).filter_map(|id| self.entry(&id))
-    }
-
     /// The entries of one section.
     pub(crate) fn entries_of(&self, section: &str) -> impl Iterator<Item = Entry> + '_ {
         self.section(section).into_iter().flat_map(Section::ids).filter_map(|id| self.entry(&id))
     }
 
-    /// Whether there is an entry with this id.
-    pub(crate) fn holds(&self, id: &EntryId) -> bool {
-        self.json(id).is_some()
+    /// Forgets that anything was changed.
+    pub(crate) fn is_as_it_was(&mut self) {
+        self.changed = false;
     }
 
     /// Whether a put or removal has changed anything since the document was taken apart.

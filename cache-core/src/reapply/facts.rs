@@ -1,16 +1,16 @@
 //! What the journal knows of its entries beside their content, and how that is kept: as one more section of the document
 //! that holds them.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::marker::Generation;
 use crate::entry::{Entry, EntryId};
 use crate::schema::fields;
 use crate::secret::{Blob, Secret};
-use crate::token_cache::TokenCache;
 
 /// The section that the facts stand in.
 pub(super) const JOURNAL: &str = "ReapplyJournal";
@@ -26,6 +26,8 @@ pub(super) type Millis = i64;
 pub(super) struct Facts {
     /// When the entries were a copy of the whole document; `None`: they never were.
     pub(super) copied_at: Option<Millis>,
+    /// The last write of ours.
+    pub(super) generation: Generation,
     pub(super) puts: Vec<Put>,
     pub(super) removals: Vec<Removal>,
 }
@@ -36,16 +38,14 @@ pub(super) struct Put {
     pub(super) section: String,
     pub(super) key: String,
     pub(super) at: Millis,
-    /// The client that it is of.
-    pub(super) client_id: Option<String>,
-    /// Whether app metadata of this client stood beside it.
-    pub(super) had_metadata: bool,
+    /// The write that put it into the document, or put it back; of [context](Self::is_context), not looked at.
+    pub(super) generation: Generation,
     /// Hashes of the secrets that it has replaced.
     pub(super) replaced: Vec<String>,
     /// Whether it stood there before, and is needed by one that was written.
     pub(super) is_context: bool,
-    /// Whether it was found missing and was put back.
-    pub(super) was_put_back: bool,
+    /// When it was last found missing and was put back.
+    pub(super) restored_at: Option<Millis>,
 }
 
 /// An account that was signed out.
@@ -53,11 +53,11 @@ pub(super) struct Put {
 pub(super) struct Removal {
     pub(super) home_account_id: String,
     pub(super) environment: String,
-    /// Hashes of the secrets that it had.
-    pub(super) secrets: Vec<String>,
-    /// Whether we have signed it in again: then only the secrets are gone for good.
-    pub(super) is_back: bool,
+    /// Hashes of the secrets that it had, and of those that they had replaced.
+    pub(super) secrets: BTreeSet<String>,
     pub(super) at: Millis,
+    /// Whether somebody has signed it in again since.
+    pub(super) is_back: bool,
 }
 
 impl Facts {
@@ -85,19 +85,20 @@ struct Versioned {
 }
 
 impl Put {
-    /// An entry of `cache` that was written at this time, and the hashes of what it has replaced.
-    pub(super) fn new(entry: &Entry, at: Millis, replaced: Vec<String>, cache: &TokenCache) -> Self {
-        let client_id = Holder::of(entry).client_id.map(|client| client.to_string());
-        let had_metadata = match (&entry.account, &client_id) {
-            (Some(account), Some(client)) => cache.app_metadata(&account.environment, client).is_some(),
-            _ => false,
-        };
+    /// An entry that was written at this time, and the hashes of what it has replaced.
+    pub(super) fn new(entry: &Entry, at: Millis, generation: Generation, mut replaced: Vec<String>) -> Self {
+        replaced.truncate(MOST_REPLACED);
         let (section, key) = (entry.id.section().to_owned(), entry.id.key().to_owned());
-        Self { section, key, at, client_id, had_metadata, replaced, is_context: false, was_put_back: false }
+        Self { section, key, at, generation, replaced, is_context: false, restored_at: None }
     }
 
     pub(super) fn id(&self) -> EntryId {
         EntryId::new(&*self.section, &*self.key)
+    }
+
+    /// When it was last put into the document: whoever decided before then what to write may drop it still.
+    pub(super) fn last_put_at(&self) -> Millis {
+        self.restored_at.unwrap_or(self.at)
     }
 
     /// Remembers also what an earlier entry in its place had replaced.
@@ -108,9 +109,9 @@ impl Put {
 }
 
 /// Whose an entry is, among applications.
-#[derive(Default)]
+#[derive(Default, Clone, PartialEq, Eq)]
 pub(super) struct Holder {
-    pub(super) client_id: Option<Arc<str>>,
+    client_id: Option<Arc<str>>,
     family_id: Option<Arc<str>>,
 }
 
@@ -129,23 +130,10 @@ impl Holder {
         holder
     }
 
-    /// Whether one of these clients can use what this holds: it is its own, or its family's.
-    pub(super) fn serves(&self, clients: &HashSet<Option<Arc<str>>>) -> bool {
-        self.family_id.is_some() || clients.contains(&self.client_id)
+    /// Whether the client that this is of can use an entry of `other`.
+    pub(super) fn can_use(&self, other: &Self) -> bool {
+        self.client_id == other.client_id || other.family_id.is_some()
     }
-}
-
-/// The hash of an entry's secret; `None`: it has none.
-pub(super) fn secret_hash(entry: &Entry) -> Option<String> {
-    let mut secret = None;
-    fields::read(&entry.json, |name, value| {
-        if name == "secret" {
-            secret = value.secret()?;
-        }
-        Ok(())
-    })
-    .ok()?;
-    secret.as_ref().map(hash)
 }
 
 /// What tells secrets apart, and does not give them away: they are long and random.

@@ -1,13 +1,15 @@
 //! One look at the document: what of our writes still stands in it, and what is to be done about the rest.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
-use super::facts::{Put, hash, secret_hash};
-use super::{CONFIRMED_AFTER, Reapplied, ReapplyJournal, Seen, age};
+use super::facts::{Put, hash};
+use super::marker::Generation;
+use super::{CONFIRMED_AFTER, COPY_AGE, Reapplied, ReapplyJournal, Seen, age, marker, standing};
 use crate::document::UnifiedDocument;
-use crate::entry::{AccountRef, Entry};
+use crate::entry::{AccountRef, Entry, EntryId};
 use crate::merge::Entries as _;
-use crate::schema::section;
+use crate::schema::{key_suffix, section};
+use crate::secret::Secret;
 use crate::time::UnixMillis;
 use crate::token_cache::{Standing, TokenCache};
 
@@ -16,21 +18,25 @@ pub(super) struct Look<'a> {
     journal: &'a mut ReapplyJournal,
     seen: Seen<'a>,
     now: UnixMillis,
-    /// The document as it was found.
+    /// The write of ours that the document's writer had seen.
+    marker: Option<Generation>,
+    /// The document as it was found, but for the mark.
     cache: TokenCache,
     /// The same, to be changed.
     document: UnifiedDocument,
-    verdicts: HashMap<AccountRef, Verdict>,
+    waiting: Vec<Waiting>,
+    /// Whose tokens are there that were known to be: accounts, and `None` for applications.
+    owners: HashSet<Option<AccountRef>>,
+    /// The accounts that others have signed out.
+    signed_out: HashSet<AccountRef>,
     done: Reapplied,
 }
 
-/// What has become of an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Here,
-    SignedOut,
-    /// The document began anew from nothing.
-    Wiped,
+/// An entry that is waited for, and what was found of it.
+struct Waiting {
+    put: Put,
+    entry: Entry,
+    standing: Standing,
 }
 
 impl<'a> Look<'a> {
@@ -38,174 +44,267 @@ impl<'a> Look<'a> {
         journal: &'a mut ReapplyJournal,
         seen: Seen<'a>,
         now: UnixMillis,
-        document: UnifiedDocument,
+        mut document: UnifiedDocument,
     ) -> Self {
+        let marker = marker::take(&mut document);
+        journal.seen = marker.unwrap_or_default();
+        document.is_as_it_was();
         let cache = TokenCache::of_document(document.clone(), journal.environments.clone());
-        Self { journal, seen, now, cache, document, verdicts: HashMap::new(), done: Reapplied::default() }
+        let puts = journal.take_puts();
+        let removals = &journal.facts.removals;
+        let waiting = puts.into_iter().map(|(put, entry)| {
+            let is_older = |secret: &Secret| {
+                let hash = hash(secret);
+                put.replaced.contains(&hash) || removals.iter().any(|removal| removal.secrets.contains(&hash))
+            };
+            let standing = standing(&entry, &is_older, &document, &cache);
+            Waiting { put, entry, standing }
+        });
+        let waiting = waiting.collect();
+        let (signed_out, done) = (HashSet::new(), Reapplied::default());
+        let owners = HashSet::new();
+        Self { journal, seen, now, marker, cache, document, waiting, owners, signed_out, done }
     }
 
     pub(super) fn work(mut self) -> Reapplied {
         self.judge_accounts();
-        self.reapply_puts();
-        self.reapply_removals();
-        match self.seen {
-            // At once where an account is gone from it.
-            Seen::Document(_) if self.done.signed_out > 0 && self.journal.keeps_copy => {
-                self.journal.copy(&self.document, self.now);
-            }
-            Seen::Document(_) => self.journal.follow(&self.document, self.now),
-            Seen::Salvage(_) | Seen::Wiped => self.restore(),
-            Seen::Nothing => {}
+        // In a document of our own, everything is there by right.
+        if !matches!(self.seen, Seen::Begun(_)) {
+            self.reapply_removals();
         }
-        let document = self.document.is_changed().then(|| self.document.render());
+        self.reapply_puts();
+        match self.seen {
+            Seen::Document(_) => self.follow(),
+            Seen::Salvage(_) | Seen::Wiped => self.restore(),
+            Seen::Nothing | Seen::Begun(_) => {}
+        }
+        // A mark that is older than what is waited for comes back, or the next sign-out could not be told.
+        let newest = self.journal.facts.puts.iter().filter(|put| !put.is_context).map(|put| put.generation).max();
+        let is_due = self.document.is_changed() || newest > self.marker;
+        let document = is_due.then(|| self.document.render());
         Reapplied { document, ..self.done }
     }
 
-    /// Finds out what has become of every account that the journal knows, before anything is changed.
+    /// Finds out who was signed out, before anything is changed.
     fn judge_accounts(&mut self) {
-        let mut known: HashMap<AccountRef, Known> = HashMap::new();
-        for (id, put) in &self.journal.puts {
-            let Some(entry) = self.journal.entries.entry(id) else { continue };
-            let Some(account) = entry.account.clone() else { continue };
-            let known = known.entry(account).or_default();
-            known.clients.extend(put.client_id.as_deref().map(Into::into));
-            known.had_metadata |= put.had_metadata;
-            if put.is_context && entry.id.section() == section::REFRESH_TOKEN {
-                known.settled.push(entry);
+        let copy =
+            self.journal.facts.copied_at.map(|_| self.journal.entries.clone().into_entries().collect::<Vec<_>>());
+        let copy = copy.unwrap_or_default();
+        self.learn_owners(&copy);
+        let mut known = HashSet::new();
+        let mut signed_out = HashSet::new();
+        for Waiting { put, entry, standing } in &self.waiting {
+            let Some(account) = self.account_of(entry) else { continue };
+            // There was an account when the entry was written.
+            let is_account_gone = || !self.cache.holds_account(&account.home_account_id, &account.environment);
+            let tells = matches!(entry.id.section(), section::ACCOUNT | section::REFRESH_TOKEN);
+            let is_gone = tells && matches!(standing, Standing::Gone { .. });
+            if (is_gone || is_account_gone()) && self.was_taken_out(put, Some(&account)) {
+                signed_out.insert(account.clone());
+            }
+            known.insert(account);
+        }
+        // Of whom only the copy knows.
+        for entry in copy.iter().filter(|entry| entry.id.section() == section::ACCOUNT) {
+            let Some(account) = self.account_of(entry).filter(|account| !known.contains(account)) else { continue };
+            let is_here = self.cache.holds_account(&account.home_account_id, &account.environment);
+            if !is_here && self.is_continued(Some(&account)) {
+                signed_out.insert(account);
             }
         }
-        if self.journal.copied_at.is_some() {
-            let copy = TokenCache::of_document(self.journal.entries.clone(), self.journal.environments.clone());
-            for account in copy.entries().filter_map(|entry| entry.account) {
-                let known = known.entry(account.clone()).or_default();
-                if known.clients.is_empty() {
-                    let of_cloud = copy
-                        .all_app_metadata()
-                        .map(|(_, metadata)| metadata)
-                        .filter(|metadata| self.journal.environments.same(&metadata.environment, &account.environment));
-                    known.clients.extend(of_cloud.map(|metadata| Box::from(&*metadata.client_id)));
-                    known.had_metadata = !known.clients.is_empty();
-                }
-            }
-        }
-        for (account, known) in known {
-            let verdict = self.judge(&account, &known);
-            self.done.signed_out += usize::from(verdict == Verdict::SignedOut);
-            self.verdicts.insert(account, verdict);
-        }
+        self.done.signed_out = signed_out.len();
+        self.signed_out = signed_out;
     }
 
-    fn judge(&self, account: &AccountRef, known: &Known) -> Verdict {
-        if matches!(self.seen, Seen::Wiped) {
-            return Verdict::Wiped;
+    /// Whose tokens are there that were known to be.
+    fn learn_owners(&mut self, copy: &[Entry]) {
+        let mut owners = HashSet::new();
+        for waiting in self.waiting.iter().filter(|waiting| waiting.stands_at().is_some()) {
+            if is_credential(&waiting.entry) {
+                owners.insert(self.account_of(&waiting.entry));
+            }
         }
-        let AccountRef { home_account_id, environment } = account;
-        let metadata = known.clients.iter().any(|client| self.cache.app_metadata(environment, client).is_some());
-        if self.cache.holds_account(home_account_id, environment) {
-            // Signed out and in again: nothing is left of the sign-in that was known.
-            let is_gone = |entry: &Entry| matches!(self.cache.standing(entry, &|_| false), Standing::Gone { .. });
-            let is_whole = matches!(self.seen, Seen::Document(_));
-            let has_lost_all = is_whole && !known.settled.is_empty() && known.settled.iter().all(is_gone);
-            return if metadata && has_lost_all { Verdict::SignedOut } else { Verdict::Here };
+        for entry in copy.iter().filter(|entry| is_credential(entry)) {
+            let owner = self.account_of(entry);
+            let stands = || matches!(self.cache.standing(entry, &|_| false), Standing::Stands(_));
+            if !owners.contains(&owner) && stands() {
+                owners.insert(owner);
+            }
         }
-        // Where no app metadata stood, a wipe cannot be told from a sign-out; a sign-out must not be undone.
-        if metadata || !known.had_metadata { Verdict::SignedOut } else { Verdict::Wiped }
+        self.owners = owners;
+    }
+
+    /// Whether whoever wrote the document had seen this entry: then it was taken out, not dropped.
+    fn was_taken_out(&self, put: &Put, account: Option<&AccountRef>) -> bool {
+        if put.is_context {
+            // It had been there before.
+            return self.is_continued(account);
+        }
+        self.is_complete() && self.marker.is_some_and(|seen| seen >= put.generation)
+    }
+
+    /// Whether the document goes on from one that was there before, and is no new one.
+    fn is_continued(&self, account: Option<&AccountRef>) -> bool {
+        let others_stand = || self.owners.iter().any(|owner| owner.as_ref() != account);
+        self.is_complete() && (self.marker.is_some() || others_stand())
+    }
+
+    /// Whether what is not there was not there before a tear either. A tear takes the end, and app metadata stands there;
+    /// where there was none, a sign-out must not be undone.
+    fn is_complete(&self) -> bool {
+        match self.seen {
+            Seen::Document(_) => true,
+            Seen::Salvage(_) => {
+                let has_metadata = self.cache.all_app_metadata().next().is_some();
+                has_metadata || self.journal.entries.entries_of(section::APP_METADATA).next().is_none()
+            }
+            // In a document of our own, everything may be there.
+            Seen::Wiped | Seen::Nothing | Seen::Begun(_) => false,
+        }
     }
 
     fn reapply_puts(&mut self) {
-        for (id, put) in std::mem::take(&mut self.journal.puts) {
-            let Some(entry) = self.journal.entries.entry(&id) else { continue };
-            match self.reapply(put, &entry) {
-                Some(put) => drop(self.journal.puts.insert(id, put)),
-                None => self.journal.is_changed = true,
+        let waiting = std::mem::take(&mut self.waiting);
+        let ours: HashSet<EntryId> = waiting.iter().filter_map(|waiting| waiting.stands_at().cloned()).collect();
+        let (mut kept, mut missing) = (Vec::with_capacity(waiting.len()), Vec::new());
+        for waiting in waiting {
+            let is_signed_out = self.is_signed_out(&waiting.entry);
+            let Waiting { mut put, entry, standing } = waiting;
+            match standing {
+                // What we wrote during the sign-out goes with it, also under the id that another library gave it.
+                Standing::Stands(id) if is_signed_out && !put.is_context => {
+                    self.document.remove(&id);
+                    self.done.removed_again += 1;
+                }
+                Standing::Stands(id) if !is_signed_out && age(put.last_put_at(), self.now) < CONFIRMED_AFTER => {
+                    id.key().clone_into(&mut put.key);
+                    kept.push((put, entry));
+                    continue;
+                }
+                Standing::Gone { stale } if !is_signed_out && self.may_come_back(&put, &entry) => {
+                    for id in stale.iter().filter(|id| !ours.contains(id)) {
+                        self.document.remove(id);
+                    }
+                    missing.push((put, entry));
+                }
+                Standing::Stands(_) | Standing::Superseded | Standing::Gone { .. } => {}
             }
+            self.journal.is_changed = true;
         }
+        // Not before everything stale has made room.
+        for (mut put, entry) in missing {
+            let id = self.put_back(&entry);
+            self.done.put_back += 1;
+            id.key().clone_into(&mut put.key);
+            put.restored_at = Some(self.now.0);
+            // By the write that is to follow.
+            (put.generation, put.is_context) = (Generation::MAX, false);
+            kept.push((put, entry));
+        }
+        self.journal.wait_for(kept);
     }
 
-    /// Does what is to be done about one entry; `None`: nothing waits for it any more.
-    fn reapply(&mut self, mut put: Put, entry: &Entry) -> Option<Put> {
-        let standing = self.cache.standing(entry, &|secret| {
-            let hash = hash(secret);
-            put.replaced.contains(&hash) || self.journal.is_signed_out(&hash)
-        });
-        if self.is_signed_out(entry) {
-            if put.was_put_back && standing == Standing::Stands {
-                self.document.remove(&entry.id);
-                self.done.removed_again += 1;
-            }
-            return None;
+    fn may_come_back(&self, put: &Put, entry: &Entry) -> bool {
+        !is_expired(entry, self.now) && !self.was_taken_out(put, self.account_of(entry).as_ref())
+    }
+
+    /// Puts the entry under its id, or where an entry of another meaning stands there, under one as
+    /// [`TokenCache::insert`] chooses it.
+    fn put_back(&mut self, entry: &Entry) -> EntryId {
+        let mut id = entry.id.clone();
+        while self.document.facts_of(&id).is_some() {
+            id = EntryId::new(id.section(), key_suffix(id.key().to_owned(), [Some(id.key()), None, None]));
         }
-        match standing {
-            Standing::Superseded => None,
-            Standing::Stands => (age(put.at, self.now) < CONFIRMED_AFTER).then_some(put),
-            Standing::Gone { .. } if is_expired(entry, self.now) => None,
-            Standing::Gone { stale } => {
-                for id in &stale {
-                    self.document.remove(id);
-                }
-                self.document.put(entry);
-                self.done.put_back += 1;
-                self.journal.is_changed |= !put.was_put_back;
-                put.was_put_back = true;
-                Some(put)
-            }
-        }
+        self.document.put(&Entry { id: id.clone(), ..entry.clone() });
+        id
     }
 
     fn reapply_removals(&mut self) {
-        for removal in &self.journal.removals {
+        for removal in &mut self.journal.facts.removals {
             let (home_account_id, environment) = (&*removal.home_account_id, &*removal.environment);
             let credentials = self.cache.credentials_of(home_account_id, environment);
             let (ours, others): (Vec<_>, Vec<_>) =
                 credentials.into_iter().partition(|(_, secret)| removal.secrets.contains(&hash(secret)));
             for (id, _) in &ours {
-                // One of ours may stand in its place by now.
-                let stands = self.document.entry(id).and_then(|entry| secret_hash(&entry));
-                if stands.is_some_and(|stands| removal.secrets.contains(&stands)) {
-                    self.document.remove(id);
-                    self.done.removed_again += 1;
-                }
+                self.document.remove(id);
             }
-            // With tokens of a later sign-in, the account is there by right.
-            if !removal.is_back && others.is_empty() && self.cache.holds_account(home_account_id, environment) {
+            self.done.removed_again += ours.len();
+            if removal.is_back || !self.cache.holds_account(home_account_id, environment) {
+                continue;
+            }
+            // With tokens of another sign-in, the account is there by right.
+            if others.is_empty() {
                 let environments = self.journal.environments.aliases(environment);
                 self.document.remove_account(home_account_id, &environments);
                 self.done.removed_again += 1;
+            } else {
+                removal.is_back = true;
+                self.journal.is_changed = true;
             }
         }
     }
 
-    /// Puts back what the copy holds and the damaged document does not.
-    fn restore(&mut self) {
-        if self.journal.copied_at.is_none() {
+    /// Lets the copy follow the document: at once where an account is gone from it, else from time to time.
+    fn follow(&mut self) {
+        let Some(copied_at) = self.journal.facts.copied_at.or_else(|| self.journal.keeps_copy.then_some(0)) else {
+            return;
+        };
+        if self.document.is_empty() && self.journal.entries.is_empty() {
             return;
         }
+        let is_young = copied_at <= self.now.0 && age(copied_at, self.now) < COPY_AGE;
+        if is_young && self.done.signed_out == 0 {
+            return;
+        }
+        let waiting: Vec<Entry> = self.journal.puts().map(|(_, entry)| entry).collect();
+        self.journal.entries = self.document.clone();
+        for entry in &waiting {
+            self.journal.entries.put(entry);
+        }
+        self.journal.facts.copied_at = Some(self.now.0);
+        self.journal.is_changed = true;
+    }
+
+    /// Puts back what the copy holds and the damaged document does not.
+    fn restore(&mut self) {
+        if self.journal.facts.copied_at.is_none() {
+            return;
+        }
+        let put_back: HashSet<EntryId> = self.journal.facts.puts.iter().map(Put::id).collect();
         for entry in self.journal.entries.clone().into_entries() {
             let is_missing = matches!(self.cache.standing(&entry, &|_| false), Standing::Gone { .. });
-            let is_put_back = self.journal.puts.contains_key(&entry.id);
+            let is_put_back = put_back.contains(&entry.id);
             if is_missing && !is_put_back && !is_expired(&entry, self.now) && !self.is_signed_out(&entry) {
-                self.document.put(&entry);
+                self.put_back(&entry);
                 self.done.restored += 1;
             }
         }
     }
 
     fn is_signed_out(&self, entry: &Entry) -> bool {
-        let account = entry.account.as_ref();
-        account.and_then(|account| self.verdicts.get(account)) == Some(&Verdict::SignedOut)
+        self.account_of(entry).is_some_and(|account| self.signed_out.contains(&account))
+    }
+
+    /// The account of an entry, whatever name of its cloud it stands under.
+    fn account_of(&self, entry: &Entry) -> Option<AccountRef> {
+        let AccountRef { home_account_id, environment } = entry.account.clone()?;
+        let preferred = self.journal.environments.preferred(&environment);
+        let environment = if preferred == &*environment { environment } else { preferred.to_lowercase().into() };
+        Some(AccountRef { home_account_id, environment })
     }
 }
 
-/// What the journal knows of an account.
-#[derive(Default)]
-struct Known {
-    /// The applications that we have written its entries for; of an account that only the copy knows, all of its cloud.
-    clients: Vec<Box<str>>,
-    /// Whether app metadata of one of them stood.
-    had_metadata: bool,
-    /// Refresh tokens of these applications that were there long before the last write: what drops a new entry leaves
-    /// these alone.
-    settled: Vec<Entry>,
+impl Waiting {
+    fn stands_at(&self) -> Option<&EntryId> {
+        match &self.standing {
+            Standing::Stands(id) => Some(id),
+            Standing::Superseded | Standing::Gone { .. } => None,
+        }
+    }
+}
+
+fn is_credential(entry: &Entry) -> bool {
+    matches!(entry.id.section(), section::ACCESS_TOKEN | section::REFRESH_TOKEN)
 }
 
 fn is_expired(entry: &Entry, now: UnixMillis) -> bool {

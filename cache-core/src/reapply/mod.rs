@@ -9,37 +9,41 @@
 //!
 //! | the document shows | the journal |
 //! |---|---|
-//! | the entry, under whatever key text | waits, and lets go of it a minute after it was written |
+//! | the entry, under whatever key text | waits, and lets go of it a minute after it was written or put back |
 //! | another entry of the same meaning, or an intersecting access token, not known to be older | lets go of it |
-//! | neither, and the account of the entry | puts it back |
-//! | the account gone, our client's app metadata still there: a sign-out | lets go of the account's entries for good, and takes out what it had put back |
-//! | the account and our client's app metadata gone: somebody began anew from nothing | puts them back |
+//! | neither, and its writer had not seen the entry, or began anew from nothing: it was dropped | puts it back |
+//! | neither, but its writer had seen the entry: it was taken out | lets go of it |
+//! | an `Account` entry or a refresh token of ours taken out: a sign-out | lets go of the account's entries for good, and takes out what it had put back |
 //! | no byte, or nothing that can be loaded: damage | puts back what it waits for, and what the last good copy holds |
-//! | no document | does nothing |
+//! | no document | does nothing, until somebody writes one |
 //! | tokens of an account that we have signed out | takes them out again |
+//!
+//! What its writer had seen is told by a [mark](ReapplyJournal::mark) that each write of ours leaves in the document.
 //!
 //! Whatever was not seen to stand ten minutes after it was written is let go of. So is an entry of a user without an
 //! account entry: without it, a sign-out could not be told.
 
 mod facts;
 mod look;
+mod marker;
 mod written;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
-use self::facts::{Facts, JOURNAL, Millis, Put, Removal};
+use self::facts::{Facts, JOURNAL, Millis, Put, Removal, hash};
 use self::look::Look;
+use self::marker::Generation;
 use self::written::Written;
 use crate::document::UnifiedDocument;
-use crate::entry::{Entry, EntryId};
+use crate::entry::{AccountRef, Entry, EntryId};
 use crate::environment::Environments;
 use crate::merge::Entries as _;
 use crate::schema::section;
-use crate::secret::Blob;
+use crate::secret::{Blob, Secret};
 use crate::time::UnixMillis;
-use crate::token_cache::Standing;
+use crate::token_cache::{Standing, TokenCache};
 
 /// As long as other libraries wait for their lock, after they have decided what to write: MSAL Node 50 s, MSAL.NET 60 s.
 const CONFIRMED_AFTER: Duration = Duration::from_secs(60);
@@ -60,11 +64,10 @@ pub struct ReapplyJournal {
     keeps_copy: bool,
     /// The copy, and the entries that were put.
     entries: UnifiedDocument,
-    /// When the entries were a copy of the whole document.
-    copied_at: Option<Millis>,
-    puts: BTreeMap<EntryId, Put>,
-    removals: Vec<Removal>,
+    facts: Facts,
     is_changed: bool,
+    /// The write of ours that the document had seen which was looked at last.
+    seen: Generation,
     environments: Environments,
 }
 
@@ -79,13 +82,15 @@ pub enum Seen<'a> {
     Wiped,
     /// No document.
     Nothing,
+    /// One of ours, which is to be written where there is none.
+    Begun(&'a Blob),
 }
 
 /// What came of a look.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Reapplied {
-    /// The document as it must be written; `None`: it stays as it is.
+    /// The document as it must be written, [but for the mark](ReapplyJournal::mark); `None`: it stays as it is.
     pub document: Option<Blob>,
     /// Entries that others had dropped and that are put back.
     pub put_back: usize,
@@ -109,23 +114,25 @@ impl ReapplyJournal {
         let Ok(mut entries) = UnifiedDocument::parse(bytes) else { return Self::new(keeps_copy) };
         let id = EntryId::new(JOURNAL, "");
         let facts = entries.entry(&id).and_then(|entry| Facts::read(&entry.json));
-        let Some(Facts { copied_at, puts, removals }) = facts else { return Self::new(keeps_copy) };
+        let Some(facts) = facts else { return Self::new(keeps_copy) };
         entries.remove(&id);
-        let puts = puts.into_iter().map(|put| (put.id(), put)).filter(|(id, _)| entries.holds(id)).collect();
-        Self { keeps_copy, entries, copied_at, puts, removals, ..Self::default() }
+        Self { keeps_copy, entries, facts, ..Self::default() }
     }
 
     /// The journal as a document, to be kept beside the shared one; `None`: it holds nothing, and nothing need be kept.
     pub fn to_bytes(&self) -> Option<Blob> {
-        let copied_at = self.copied_at.filter(|_| self.keeps_copy && !self.entries.is_empty());
-        if copied_at.is_none() && self.puts.is_empty() && self.removals.is_empty() {
+        let copied_at = self.facts.copied_at.filter(|_| self.keeps_copy && !self.entries.is_empty());
+        if copied_at.is_none() && self.facts.puts.is_empty() && self.facts.removals.is_empty() {
             return None;
         }
         let mut document = match copied_at {
             Some(_) => self.entries.clone(),
-            None => self.put_entries(),
+            None => self.puts().fold(UnifiedDocument::default(), |mut document, (_, entry)| {
+                document.put(&entry);
+                document
+            }),
         };
-        let facts = Facts { copied_at, puts: self.puts.values().cloned().collect(), removals: self.removals.clone() };
+        let facts = Facts { copied_at, ..self.facts.clone() };
         document.insert(&EntryId::new(JOURNAL, ""), facts.write());
         Some(document.render())
     }
@@ -137,149 +144,132 @@ impl ReapplyJournal {
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        let is_changed = self.is_changed || self.to_bytes().is_some();
-        *self = Self { is_changed, ..Self::new(self.keeps_copy) };
+        self.is_changed |= self.to_bytes().is_some();
+        self.entries = UnifiedDocument::default();
+        self.facts = Facts::default();
     }
 
-    /// Compares what is there with what was written, and answers what is to be done about it. A document that cannot be
-    /// parsed changes nothing.
+    /// Compares what is there, the [mark](Self::mark) included, with what was written, and answers what is to be done about it. A
+    /// document that cannot be parsed changes nothing.
     pub fn reconcile(&mut self, seen: Seen<'_>, now: UnixMillis) -> Reapplied {
         self.let_go_of_old(now);
         let parsed = match seen {
-            Seen::Document(bytes) | Seen::Salvage(bytes) => UnifiedDocument::parse(bytes).ok(),
+            Seen::Document(bytes) | Seen::Salvage(bytes) | Seen::Begun(bytes) => UnifiedDocument::parse(bytes).ok(),
             Seen::Wiped => Some(UnifiedDocument::default()),
             Seen::Nothing => None,
         };
         let Some(document) = parsed else { return Reapplied::default() };
-        if matches!(seen, Seen::Document(_)) && self.finds_everything_in(&document) {
-            self.let_go_of_confirmed(now);
-            self.follow(&document, now);
-            return Reapplied::default();
-        }
         Look::new(self, seen, now, document).work()
     }
 
     /// Notes what a write changes: `before` is the document that was [reconciled](Self::reconcile), `after` the one that
-    /// takes its place; `None`: there is none.
+    /// takes its place, both [without the mark](Self::unmark); `None`: there is none. The caller writes `after` [with it](Self::mark). Of a document
+    /// that cannot be parsed nothing is noted.
     pub fn note(&mut self, before: Option<&Blob>, after: Option<&Blob>, now: UnixMillis) {
-        let parse =
-            |bytes: Option<&Blob>| bytes.and_then(|bytes| UnifiedDocument::parse(bytes).ok()).unwrap_or_default();
-        let written = Written::new(&parse(before), parse(after), self.environments.clone());
-        self.note_sign_outs(&written, now);
-        let replaced = self.let_go_of_replaced(&written);
-        let waiting = self.put_entries();
-        self.entries = if self.keeps_copy { written.after.clone() } else { UnifiedDocument::default() };
-        self.copied_at = self.keeps_copy.then_some(now.0);
-        for entry in waiting.into_entries() {
-            self.entries.put(&entry);
+        let parse = |bytes: Option<&Blob>| bytes.map_or_else(|| Ok(UnifiedDocument::default()), UnifiedDocument::parse);
+        let (Ok(before), Ok(after)) = (parse(before), parse(after)) else { return };
+        let cache = |document: &UnifiedDocument| TokenCache::of_document(document.clone(), self.environments.clone());
+        let (had, has) = (cache(&before), cache(&after));
+        self.note_sign_outs(&had, &has, now);
+        let generation = now.0.max(self.facts.generation.saturating_add(1)).max(self.seen.saturating_add(1));
+        let mut written =
+            Written { now, generation, had: &had, has: &has, puts: BTreeMap::new(), gone: HashMap::new() };
+        for (put, entry) in self.take_puts() {
+            written.keep(put, entry, &after);
         }
-        for entry in written.lasting() {
-            let mut put = Put::new(entry, now.0, written.replaced_by(entry), &written.accounts);
-            let earlier = self.puts.get(&entry.id).or_else(|| replaced.get(&entry.id));
-            put.remember_replaced(earlier.map_or(&[], |put| &put.replaced));
-            self.wait_for(put, entry);
+        let is_new = |entry: &Entry| !before.says(entry) && !written.is_put_back(entry);
+        let new: Vec<Entry> = after.clone().into_entries().filter(is_new).collect();
+        for entry in &new {
+            written.put(entry);
         }
-        for entry in written.context() {
-            if !self.puts.contains_key(&entry.id) {
-                let put = Put::new(&entry, now.0, Vec::new(), &written.accounts);
-                self.wait_for(Put { is_context: true, ..put }, &entry);
-            }
-        }
+        written.put_context(&new);
+        let puts = written.puts;
+        self.entries = if self.keeps_copy { after } else { UnifiedDocument::default() };
+        self.facts.copied_at = self.keeps_copy.then_some(now.0);
+        self.facts.generation = generation;
+        self.wait_for(puts.into_values());
         self.is_changed = true;
     }
 
-    fn wait_for(&mut self, put: Put, entry: &Entry) {
-        self.entries.put(entry);
-        self.puts.insert(entry.id.clone(), put);
+    /// What is waited for. Afterwards, nothing is.
+    fn take_puts(&mut self) -> Vec<(Put, Entry)> {
+        let mut ids = HashSet::new();
+        let puts = std::mem::take(&mut self.facts.puts).into_iter().filter(|put| ids.insert(put.id()));
+        puts.filter_map(|put| self.entries.entry(&put.id()).map(|entry| (put, entry))).collect()
     }
 
-    /// The entries that are waited for, without those that are the copy's only.
-    fn put_entries(&self) -> UnifiedDocument {
-        self.puts.keys().filter_map(|id| self.entries.entry(id)).fold(
-            UnifiedDocument::default(),
-            |mut document, entry| {
-                document.put(&entry);
-                document
-            },
-        )
-    }
-
-    /// Whether all that was written stands as it was, and every account of the copy is there.
-    fn finds_everything_in(&self, document: &UnifiedDocument) -> bool {
-        self.removals.is_empty()
-            && self.puts.keys().all(|id| document.agrees(&self.entries, id))
-            && self.entries.entries_of(section::ACCOUNT).all(|account| document.holds(&account.id))
+    /// Waits for entries, each under the id of its put, which may be another one than before.
+    fn wait_for(&mut self, waiting: impl IntoIterator<Item = (Put, Entry)>) {
+        let (puts, entries): (Vec<Put>, Vec<Entry>) = waiting.into_iter().unzip();
+        for (put, entry) in puts.iter().zip(&entries) {
+            if put.id() != entry.id {
+                self.entries.remove(&entry.id);
+            }
+        }
+        for (put, entry) in puts.iter().zip(entries) {
+            self.entries.put(&Entry { id: put.id(), ..entry });
+        }
+        self.facts.puts = puts;
     }
 
     fn let_go_of_old(&mut self, now: UnixMillis) {
-        let before = self.puts.len() + self.removals.len();
+        let Facts { puts, removals, .. } = &mut self.facts;
+        let before = puts.len() + removals.len();
         // A clock that was set back must not keep an entry for ever.
-        let times = self.puts.values_mut().map(|put| &mut put.at);
-        for at in times.chain(self.removals.iter_mut().map(|removal| &mut removal.at)) {
+        let of_puts = puts.iter_mut().flat_map(|put| [Some(&mut put.at), put.restored_at.as_mut()]).flatten();
+        for at in of_puts.chain(removals.iter_mut().map(|removal| &mut removal.at)) {
+            self.is_changed |= *at > now.0;
             *at = now.0.min(*at);
         }
-        self.puts.retain(|_, put| age(put.at, now) < GIVEN_UP_AFTER);
-        self.removals.retain(|removal| age(removal.at, now) < GIVEN_UP_AFTER);
-        self.is_changed |= self.puts.len() + self.removals.len() != before;
+        puts.retain(|put| age(put.at, now) < GIVEN_UP_AFTER);
+        removals.retain(|removal| age(removal.at, now) < GIVEN_UP_AFTER);
+        self.is_changed |= puts.len() + removals.len() != before;
     }
 
-    fn let_go_of_confirmed(&mut self, now: UnixMillis) {
-        let before = self.puts.len();
-        self.puts.retain(|_, put| age(put.at, now) < CONFIRMED_AFTER);
-        self.is_changed |= self.puts.len() != before;
-    }
-
-    /// What a write of our own has replaced or removed is not to come back.
-    fn let_go_of_replaced(&mut self, written: &Written) -> BTreeMap<EntryId, Put> {
-        let entries = &self.entries;
-        let is_gone = |id: &EntryId| {
-            !written.after.agrees(entries, id)
-                && entries
-                    .entry(id)
-                    .is_none_or(|entry| written.cache().standing(&entry, &|_| false) != Standing::Stands)
-        };
-        let (gone, stay) = std::mem::take(&mut self.puts).into_iter().partition(|(id, _)| is_gone(id));
-        self.puts = stay;
-        gone
-    }
-
-    fn note_sign_outs(&mut self, written: &Written, now: UnixMillis) {
-        for (account, secrets) in written.signed_out() {
-            let (home_account_id, environment) = (account.home_account_id.to_string(), account.environment.to_string());
-            let removal = Removal { home_account_id, environment, secrets, is_back: false, at: now.0 };
-            self.removals.push(removal);
+    fn note_sign_outs(&mut self, had: &TokenCache, has: &TokenCache, now: UnixMillis) {
+        let accounts = had.entries().filter(|entry| entry.id.section() == section::ACCOUNT);
+        for account in accounts.filter_map(|entry| entry.account) {
+            let AccountRef { home_account_id, environment } = &account;
+            if has.holds_account(home_account_id, environment) {
+                continue;
+            }
+            let secrets = had.credentials_of(home_account_id, environment).into_iter().map(|(_, secret)| hash(secret));
+            // Others may bring back what these had replaced as well.
+            let of_account = self.puts().filter(|(_, entry)| self.is_of(entry, &account));
+            let secrets = secrets.chain(of_account.flat_map(|(put, _)| put.replaced.clone())).collect();
+            let (home_account_id, environment) = (home_account_id.to_string(), environment.to_string());
+            self.facts.removals.push(Removal { home_account_id, environment, secrets, at: now.0, is_back: false });
         }
         // Who was signed in again stays, and so does what was put again.
-        let put_again: HashSet<String> = written.entries().filter_map(facts::secret_hash).collect();
-        for removal in &mut self.removals {
-            removal.is_back |= written.accounts.holds_account(&removal.home_account_id, &removal.environment);
-            removal.secrets.retain(|known| !put_again.contains(known));
-        }
-        self.removals.retain(|removal| !(removal.is_back && removal.secrets.is_empty()));
-    }
-
-    /// Whether a secret is one that we have signed out.
-    fn is_signed_out(&self, hash: &str) -> bool {
-        self.removals.iter().flat_map(|removal| &removal.secrets).any(|known| known == hash)
-    }
-
-    /// Lets the copy follow the document from time to time.
-    fn follow(&mut self, document: &UnifiedDocument, now: UnixMillis) {
-        let is_old = self.copied_at.is_none_or(|at| age(at.min(now.0), now) >= COPY_AGE);
-        if self.keeps_copy && is_old {
-            self.copy(document, now);
+        for removal in &mut self.facts.removals {
+            removal.is_back |= has.holds_account(&removal.home_account_id, &removal.environment);
+            for (_, secret) in has.credentials_of(&removal.home_account_id, &removal.environment) {
+                removal.secrets.remove(&hash(secret));
+            }
         }
     }
 
-    fn copy(&mut self, document: &UnifiedDocument, now: UnixMillis) {
-        let waiting = self.put_entries();
-        self.entries = document.clone();
-        for entry in waiting.into_entries() {
-            self.entries.put(&entry);
-        }
-        self.copied_at = Some(now.0);
-        self.is_changed = true;
+    fn puts(&self) -> impl Iterator<Item = (&Put, Entry)> {
+        self.facts.puts.iter().filter_map(|put| Some((put, self.entries.entry(&put.id())?)))
     }
+
+    /// Whether the entry is of this account, under whatever name of its cloud.
+    fn is_of(&self, entry: &Entry, account: &AccountRef) -> bool {
+        entry.account.as_ref().is_some_and(|of| {
+            of.home_account_id == account.home_account_id
+                && self.environments.same(&of.environment, &account.environment)
+        })
+    }
+}
+
+/// What became of an entry that was written. `is_older` says whether a secret in its place is an older one.
+fn standing(
+    entry: &Entry,
+    is_older: &dyn Fn(&Secret) -> bool,
+    document: &UnifiedDocument,
+    cache: &TokenCache,
+) -> Standing {
+    if document.says(entry) { Standing::Stands(entry.id.clone()) } else { cache.standing(entry, is_older) }
 }
 
 fn age(at: Millis, now: UnixMillis) -> Duration {
@@ -289,8 +279,8 @@ fn age(at: Millis, now: UnixMillis) -> Duration {
 impl fmt::Debug for ReapplyJournal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReapplyJournal")
-            .field("puts", &self.puts.len())
-            .field("removals", &self.removals.len())
+            .field("puts", &self.facts.puts.len())
+            .field("removals", &self.facts.removals.len())
             .field("keeps_copy", &self.keeps_copy)
             .finish_non_exhaustive()
     }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::schema::{AccessToken, Account, AppMetadata, IdToken, RefreshToken};
 use crate::time::UnixSeconds;
-use crate::token_cache::{TokenCache, TokenResponse};
+use crate::token_cache::TokenResponse;
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 const HOST: &str = "login.microsoftonline.com";
@@ -78,11 +78,15 @@ impl Shared {
     /// A write of ours, as a store makes it.
     fn we_write(&mut self, at: UnixMillis, change: impl FnOnce(&mut TokenCache)) {
         self.look(at);
-        let mut cache = self.cache();
+        let before = self.document.as_ref().map(ReapplyJournal::unmark);
+        let mut cache = TokenCache::deserialize(before.as_ref().map_or(&[], Blob::expose)).expect("sound");
         change(&mut cache);
-        let after = cache.serialize();
-        self.journal.note(self.document.as_ref(), Some(&after), at);
-        self.document = Some(after);
+        let mut after = cache.serialize();
+        if self.document.is_none() {
+            after = self.journal.reconcile(Seen::Begun(&after), at).document.unwrap_or(after);
+        }
+        self.journal.note(before.as_ref(), Some(&after), at);
+        self.document = Some(self.journal.mark(&after));
         self.reopen();
     }
 
@@ -93,10 +97,19 @@ impl Shared {
         self.document = Some(cache.serialize());
     }
 
+    /// A write of a library that had read the document before any of our writes.
+    fn they_drop(&mut self, change: impl FnOnce(&mut TokenCache)) {
+        self.document = self.document.as_ref().map(ReapplyJournal::unmark);
+        self.they_write(change);
+    }
+
     fn look(&mut self, at: UnixMillis) -> Reapplied {
         let seen = self.document.clone();
         let done = self.journal.reconcile(seen.as_ref().map_or(Seen::Nothing, Seen::Document), at);
-        self.document = done.document.clone().or(seen);
+        if let Some(document) = &done.document {
+            self.journal.note(Some(document), Some(document), at);
+        }
+        self.document = done.document.as_ref().map(|document| self.journal.mark(document)).or(seen);
         self.reopen();
         done
     }
@@ -153,7 +166,7 @@ fn what_others_drop_is_put_back() {
     for keeps_copy in [false, true] {
         let mut shared = signed_in(keeps_copy);
         for at in [1, 2, 59] {
-            shared.they_write(|cache| {
+            shared.they_drop(|cache| {
                 remove_token(cache, "rt-ours");
                 remove_token(cache, "at-ours");
             });
@@ -215,7 +228,7 @@ fn the_older_one_that_others_bring_back_goes() {
 #[test]
 fn an_older_intersecting_token_gives_way() {
     let mut shared = signed_in(false);
-    shared.they_write(|cache| {
+    shared.they_drop(|cache| {
         remove_token(cache, "at-ours");
         cache.insert(access_token(OURS, "read write", "at-older", later(-100))).expect("complete");
     });
@@ -250,43 +263,10 @@ fn a_sign_out_by_others_cancels() {
 }
 
 #[test]
-fn the_copy_forgets_who_was_signed_out_at_once() {
-    let mut shared = signed_in(true);
-    shared.look(later(61));
-    shared.they_write(|cache| assert!(cache.remove_account(ALICE, HOST)));
-    shared.look(later(62));
-    let done = shared.journal.reconcile(Seen::Wiped, later(63));
-    shared.document = done.document;
-    assert_eq!(shared.secrets(), [""; 0]);
-}
-
-#[test]
-fn the_copy_follows_what_others_write() {
-    let mut shared = signed_in(true);
-    shared.they_write(|cache| cache.insert(refresh_token(THEIRS, "rt-renewed")).expect("complete"));
-    shared.look(later(600));
-    let done = shared.journal.reconcile(Seen::Wiped, later(601));
-    shared.document = done.document;
-    assert_eq!(shared.secrets(), ["at-ours", "at-theirs", "rt-ours", "rt-renewed"]);
-}
-
-#[test]
-fn what_several_writes_wrote_is_waited_for_together() {
-    let mut shared = signed_in(false);
-    let stale = shared.document.clone();
-    for scope in ["one", "two", "three"] {
-        let token = access_token(OURS, scope, &format!("at-{scope}"), later(1));
-        shared.we_write(later(1), |cache| cache.insert(token).expect("complete"));
-    }
-    shared.document = stale;
-    assert_eq!(shared.look(later(2)).put_back, 3);
-}
-
-#[test]
 fn what_was_put_back_during_a_sign_out_goes_with_it() {
     let mut shared = signed_in(false);
     // MSAL Python takes the refresh tokens first, and the accounts last.
-    shared.they_write(|cache| remove_token(cache, "rt-ours"));
+    shared.they_drop(|cache| remove_token(cache, "rt-ours"));
     assert_eq!(shared.look(later(1)).put_back, 1);
     shared.they_write(|cache| {
         let account = cache.entries().find(|entry| entry.id.section() == section::ACCOUNT).expect("is there");
@@ -389,20 +369,83 @@ fn refresh_tokens_that_a_tear_took_are_no_sign_out() {
     });
     let mut cut = shared.cache();
     remove_token(&mut cut, "rt-ours");
+    let after_it = cut.entries().filter(|entry| entry.id.section() == section::APP_METADATA);
+    let after_it: Vec<EntryId> = after_it.map(|entry| entry.id).collect();
+    assert!(after_it.iter().all(|id| cut.remove(id)));
     let salvage = cut.serialize();
     let done = shared.journal.reconcile(Seen::Salvage(&salvage), later(63));
-    assert_eq!((done.put_back, done.signed_out), (1, 0));
+    assert_eq!((done.put_back, done.signed_out), (2, 0));
 }
 
 #[test]
-fn without_app_metadata_an_account_that_is_gone_was_signed_out() {
+fn a_sign_out_is_told_without_app_metadata() {
+    let without_metadata = |shared: &mut Shared| {
+        shared.we_write(NOW, |cache| {
+            sign_in(cache, OURS, "ours");
+            let metadata = cache.entries().find(|entry| entry.id.section() == section::APP_METADATA);
+            assert!(cache.remove(&metadata.expect("is there").id));
+        });
+    };
     let mut shared = Shared::new(false);
-    shared.we_write(NOW, |cache| {
-        sign_in(cache, OURS, "ours");
-        let metadata = cache.entries().find(|entry| entry.id.section() == section::APP_METADATA).expect("is there");
-        assert!(cache.remove(&metadata.id));
-    });
+    without_metadata(&mut shared);
+    shared.they_write(|cache| assert!(cache.remove_account(ALICE, HOST)));
+    assert_eq!(shared.look(later(1)).signed_out, 1);
+    assert_eq!(shared.secrets(), [""; 0]);
+
+    let mut shared = Shared::new(false);
+    without_metadata(&mut shared);
     shared.document = Some(Blob::copy_of(b"{}"));
+    shared.look(later(1));
+    assert_eq!(shared.secrets(), ["at-ours", "rt-ours"]);
+}
+
+/// MSAL.NET keeps app metadata in memory, and writes it into the document that it begins anew with a sign-in of its own.
+#[test]
+fn app_metadata_that_comes_back_is_no_sign_out() {
+    for same_user in [true, false] {
+        for keeps_copy in [true, false] {
+            let mut shared = signed_in(keeps_copy);
+            shared.look(later(61));
+            shared.we_write(later(62), |cache| {
+                cache.insert(access_token(OURS, "more", "at-more", later(62))).expect("complete");
+            });
+            shared.document = None;
+            shared.they_write(|cache| {
+                let metadata =
+                    AppMetadata { client_id: OURS.into(), environment: HOST.into(), ..AppMetadata::default() };
+                cache.insert(metadata).expect("complete");
+                if same_user {
+                    sign_in(cache, THEIRS, "again");
+                }
+            });
+            shared.look(later(63));
+            let theirs: &[&str] =
+                if same_user { &["at-again", "at-more", "rt-again", "rt-ours"] } else { &["at-more", "rt-ours"] };
+            assert_eq!(shared.secrets(), theirs, "copy: {keeps_copy}");
+            // And a sign-out is a sign-out again.
+            shared.they_write(|cache| assert!(cache.remove_account(ALICE, HOST)));
+            shared.look(later(64));
+            assert_eq!(shared.secrets(), [""; 0], "copy: {keeps_copy}");
+        }
+    }
+}
+
+#[test]
+fn a_marker_that_was_dropped_comes_back_and_is_not_missed_where_others_stand() {
+    let mut shared = signed_in(true);
+    let unmarked = shared.document.as_ref().map(ReapplyJournal::unmark);
+    shared.document.clone_from(&unmarked);
+    assert!(shared.look(later(1)).document.is_some());
+    assert_ne!(shared.document, unmarked);
+    // Dropped by who had not seen it, and signed the user out, while the token of an application stays.
+    let mut shared = Shared::new(true);
+    shared.they_write(|cache| {
+        let app = AccessToken { home_account_id: None, ..access_token(THEIRS, "api/.default", "at-app", NOW) };
+        cache.insert(app).expect("complete");
+        sign_in(cache, OURS, "ours");
+    });
+    shared.we_write(NOW, |cache| cache.insert(access_token(OURS, "more", "at-more", NOW)).expect("complete"));
+    shared.they_drop(|cache| assert!(cache.remove_account(ALICE, HOST)));
     assert_eq!(shared.look(later(1)).signed_out, 1);
     assert_eq!(shared.secrets(), [""; 0]);
 }
@@ -470,17 +513,6 @@ fn what_we_write_for_the_account_after_our_sign_out_stays() {
 }
 
 #[test]
-fn what_was_signed_out_does_not_take_the_place_of_a_new_sign_in() {
-    let mut shared = signed_in(false);
-    let stale = shared.document.clone();
-    shared.we_write(later(1), |cache| assert!(cache.remove_account(ALICE, HOST)));
-    shared.we_write(later(2), |cache| sign_in(cache, OURS, "again"));
-    shared.document = stale;
-    shared.look(later(3));
-    assert_eq!(shared.secrets(), ["at-again", "rt-again"]);
-}
-
-#[test]
 fn unknown_data_and_app_tokens_are_put_back_by_what_they_are() {
     let app = AccessToken { home_account_id: None, ..access_token(OURS, "api/.default", "at-app", NOW) };
     let mut shared = Shared::new(false);
@@ -523,4 +555,366 @@ fn a_damaged_journal_holds_nothing() {
     let whole = ReapplyJournal::from_bytes(&bytes, true);
     assert_eq!(whole.to_bytes().map(|bytes| bytes.len()), Some(bytes.len()));
     assert!(!format!("{whole:?}").contains("rt-ours"));
+}
+
+fn guest_account(realm: &str) -> Account {
+    Account {
+        home_account_id: ALICE.into(),
+        environment: HOST.into(),
+        realm: realm.into(),
+        local_account_id: realm.into(),
+        username: format!("alice@{realm}").into(),
+        authority_type: "MSSTS".into(),
+        ..Account::default()
+    }
+}
+
+fn remove_account_entry(cache: &mut TokenCache, realm: &str) {
+    let of_realm = |entry: &Entry| {
+        entry.id.section() == section::ACCOUNT
+            && std::str::from_utf8(entry.json.expose())
+                .is_ok_and(|json| json.contains(&format!("\"realm\":\"{realm}\"")))
+    };
+    let id = cache.entries().find(of_realm).expect("is there").id;
+    assert!(cache.remove(&id));
+}
+
+/// The document before our sign-in.
+fn before_ours() -> Option<Blob> {
+    let mut shared = Shared::new(false);
+    shared.they_write(|cache| sign_in(cache, THEIRS, "theirs"));
+    shared.document
+}
+
+fn count(shared: &Shared, secret: &str) -> usize {
+    shared.secrets().iter().filter(|known| *known == secret).count()
+}
+
+/// The document with one text in place of another.
+fn respelled(document: Option<&Blob>, from: &str, to: &str) -> Option<Blob> {
+    let text = std::str::from_utf8(document?.expose()).expect("text");
+    assert!(text.contains(from), "{text}");
+    Some(Blob::new(text.replace(from, to).into_bytes()))
+}
+
+#[test]
+fn what_was_put_back_waits_a_minute_anew() {
+    let mut shared = signed_in(false);
+    let stale = before_ours();
+    shared.document = stale.clone();
+    shared.look(later(59));
+    assert_eq!(shared.secrets(), ["at-ours", "at-theirs", "rt-ours", "rt-theirs"]);
+    shared.look(later(61));
+    // Decided before 59, written at 62.
+    shared.document = stale;
+    shared.look(later(62));
+    assert_eq!(shared.secrets(), ["at-ours", "at-theirs", "rt-ours", "rt-theirs"]);
+}
+
+#[test]
+fn what_was_put_back_late_goes_with_a_sign_out_too() {
+    let mut shared = signed_in(false);
+    shared.they_drop(|cache| remove_token(cache, "rt-ours"));
+    assert_eq!(shared.look(later(59)).put_back, 1);
+    shared.look(later(61));
+    shared.they_write(|cache| {
+        remove_token(cache, "at-ours");
+        remove_token(cache, "at-theirs");
+        remove_token(cache, "rt-theirs");
+        remove_account_entry(cache, "tenant");
+    });
+    shared.look(later(62));
+    assert_eq!(shared.secrets(), [""; 0]);
+}
+
+#[test]
+fn what_was_put_back_goes_with_the_account_under_another_key_text_too() {
+    let mut shared = signed_in(false);
+    shared.they_drop(|cache| remove_token(cache, "rt-ours"));
+    assert_eq!(shared.look(later(1)).put_back, 1);
+    shared.document =
+        respelled(shared.document.as_ref(), "-refreshtoken-our-client--\"", "-refreshtoken-our-client---\"");
+    shared.look(later(2));
+    shared.they_write(|cache| {
+        remove_token(cache, "at-ours");
+        remove_token(cache, "at-theirs");
+        remove_token(cache, "rt-theirs");
+        remove_account_entry(cache, "tenant");
+    });
+    shared.look(later(3));
+    assert_eq!(shared.secrets(), [""; 0]);
+}
+
+#[test]
+fn an_account_that_is_gone_is_a_sign_out_though_a_guests_stays() {
+    // Long there: two accounts, our RT.
+    let mut shared = Shared::new(false);
+    shared.they_write(|cache| {
+        sign_in(cache, THEIRS, "theirs");
+        sign_in(cache, OURS, "ours");
+        cache.insert(guest_account("guest")).expect("complete");
+    });
+    shared.we_write(NOW, |cache| cache.insert(access_token(OURS, "more", "at-more", NOW)).expect("complete"));
+    // MSAL.NET removes the entries of its own client, and the account of the same user name.
+    shared.they_write(|cache| {
+        remove_token(cache, "at-theirs");
+        remove_token(cache, "rt-theirs");
+        remove_account_entry(cache, "tenant");
+    });
+    shared.look(later(1));
+    // What it left of long ago stays, what we wrote beside the sign-out does not.
+    assert_eq!(shared.secrets(), ["at-ours", "rt-ours"]);
+    assert!(shared.look(later(2)).document.is_none());
+}
+
+#[test]
+fn accounts_that_go_one_after_the_other_are_a_sign_out() {
+    let mut shared = Shared::new(false);
+    shared.they_write(|cache| sign_in(cache, THEIRS, "theirs"));
+    shared.we_write(NOW, |cache| {
+        sign_in(cache, OURS, "ours");
+        cache.insert(guest_account("guest")).expect("complete");
+    });
+    let steps: [fn(&mut TokenCache); 5] = [
+        |cache| remove_token(cache, "rt-theirs"),
+        |cache| remove_token(cache, "at-ours"),
+        |cache| remove_token(cache, "at-theirs"),
+        |cache| remove_account_entry(cache, "guest"),
+        |cache| remove_account_entry(cache, "tenant"),
+    ];
+    for (at, step) in (1..).zip(steps) {
+        shared.they_write(step);
+        shared.look(later(at));
+    }
+    assert!(!shared.has_account());
+    assert!(!shared.secrets().contains(&"at-ours".to_owned()));
+}
+
+#[test]
+fn an_account_under_another_name_of_its_cloud_is_taken_along() {
+    let mut shared = Shared::new(false);
+    shared.they_write(|cache| {
+        sign_in(cache, OURS, "ours");
+    });
+    // The account stands under another name of the same cloud.
+    let text = String::from_utf8(shared.cache().serialize().expose().to_vec()).expect("text");
+    let at = text.find("\"Account\"").expect("there");
+    let end = text.find("\"AppMetadata\"").expect("there");
+    let section = text[at..end].replace("login.windows.net", "login.microsoftonline.com");
+    shared.document = Some(Blob::new([&text[..at], &section, &text[end..]].concat().into_bytes()));
+    shared.we_write(NOW, |cache| {
+        cache.insert(access_token(OURS, "read", "at-next", later(1))).expect("complete");
+    });
+    shared.document = Some(Blob::copy_of(b"{}"));
+    shared.look(later(2));
+    assert!(shared.has_account());
+    assert_eq!(shared.secrets(), ["at-next", "rt-ours"]);
+}
+
+#[test]
+fn tokens_without_an_account_are_no_sign_out_again_and_again() {
+    let mut shared = Shared::new(true);
+    shared.they_write(|cache| {
+        sign_in(cache, THEIRS, "theirs");
+        remove_account_entry(cache, "tenant");
+    });
+    shared.we_write(NOW, |cache| {
+        let app = AccessToken { home_account_id: None, ..access_token(OURS, "api/.default", "at-app", NOW) };
+        cache.insert(app).expect("complete");
+    });
+    shared.look(later(61));
+    for at in 62..65 {
+        shared.journal = ReapplyJournal::from_bytes(&shared.journal.to_bytes().expect("copy"), true);
+        let done = shared.journal.reconcile(Seen::Document(shared.document.as_ref().expect("there")), later(at));
+        assert_eq!((done.signed_out, shared.journal.is_changed()), (0, false));
+    }
+}
+
+#[test]
+fn our_sign_out_takes_what_its_tokens_had_replaced() {
+    let mut shared = signed_in(false);
+    let stale = shared.document.clone();
+    shared.we_write(later(1), |cache| {
+        cache.insert(refresh_token(OURS, "rt-second")).expect("complete");
+    });
+    shared.we_write(later(2), |cache| assert!(cache.remove_account(ALICE, HOST)));
+    shared.document = stale;
+    shared.look(later(3));
+    assert_eq!(shared.secrets(), [""; 0]);
+    assert!(!shared.has_account());
+}
+
+#[test]
+fn a_document_that_we_begin_anew_gets_our_entries_back() {
+    let mut shared = signed_in(false);
+    shared.document = None;
+    shared.we_write(later(1), |cache| {
+        let app = AccessToken { home_account_id: None, ..access_token(OURS, "api/.default", "at-app", NOW) };
+        cache.insert(app).expect("complete");
+    });
+    shared.look(later(2));
+    assert_eq!(shared.secrets(), ["at-ours", "rt-ours"]);
+}
+
+#[test]
+fn a_clock_that_was_set_back_keeps_nothing_for_ever() {
+    let shared = signed_in(false);
+    let mut kept = shared.journal.to_bytes().expect("holds");
+    for at in [-1_000_000, -999_700, -999_400, -999_100] {
+        let mut journal = ReapplyJournal::from_bytes(&kept, false);
+        journal.reconcile(Seen::Document(shared.document.as_ref().expect("there")), later(at));
+        // As a store does.
+        if journal.is_changed() {
+            match journal.to_bytes() {
+                Some(bytes) => kept = bytes,
+                None => return,
+            }
+        }
+    }
+    panic!("kept for ever");
+}
+
+#[test]
+fn an_entry_of_another_meaning_under_our_key_stays() {
+    let mut shared = Shared::new(false);
+    shared.they_write(|cache| sign_in(cache, THEIRS, "theirs"));
+    let stale = shared.document.clone();
+    let bound = AccessToken { key_id: Some("kid".into()), ..access_token(OURS, "read", "at-bound", NOW) };
+    shared.we_write(NOW, |cache| cache.insert(bound).expect("complete"));
+    let key = shared.cache().access_tokens().find(|(_, t)| t.secret.expose() == "at-bound").expect("there").0;
+    // Another library, which knows no key ids, keeps a plain token under the same key.
+    shared.document = stale;
+    shared.they_write(|cache| {
+        let plain = access_token(OURS, "read", "at-plain", later(1));
+        let mut other = TokenCache::default();
+        other.insert(plain).expect("complete");
+        let entry = other.entries().next().expect("one");
+        cache.insert_entry(Entry { id: key.clone(), ..entry });
+    });
+    shared.look(later(2));
+    assert_eq!(shared.secrets(), ["at-bound", "at-plain", "at-theirs", "rt-theirs"]);
+    assert!(shared.look(later(3)).document.is_none());
+    shared.they_drop(|cache| remove_token(cache, "at-bound"));
+    shared.look(later(4));
+    assert_eq!(shared.secrets(), ["at-bound", "at-plain", "at-theirs", "rt-theirs"]);
+}
+
+#[test]
+fn two_that_had_one_key_are_both_waited_for() {
+    // Waits under K; stands under K'; then one of another meaning is written under K.
+    let mut shared = Shared::new(true);
+    shared.they_write(|cache| sign_in(cache, THEIRS, "theirs"));
+    shared.we_write(NOW, |cache| cache.insert(access_token(OURS, "read", "at-plain", NOW)).expect("complete"));
+    let key = shared.cache().access_tokens().find(|(_, t)| t.secret.expose() == "at-plain").expect("there").0;
+    let quoted = format!("\"{}\"", key.key());
+    shared.document = respelled(shared.document.as_ref(), &quoted, "\"another-key\"");
+    shared.we_write(later(1), |cache| {
+        let bound = AccessToken { key_id: Some("kid".into()), ..access_token(OURS, "read", "at-bound", NOW) };
+        cache.insert(bound).expect("complete");
+    });
+    assert_eq!(shared.secrets(), ["at-bound", "at-plain", "at-theirs", "rt-theirs"]);
+    shared.they_drop(|cache| {
+        remove_token(cache, "at-plain");
+        remove_token(cache, "at-bound");
+    });
+    shared.look(later(2));
+    assert_eq!(shared.secrets(), ["at-bound", "at-plain", "at-theirs", "rt-theirs"]);
+    let done = shared.journal.reconcile(Seen::Wiped, later(3));
+    shared.document = done.document;
+    assert_eq!(shared.secrets(), ["at-bound", "at-plain", "at-theirs", "rt-theirs"]);
+}
+
+#[test]
+fn what_stands_under_another_key_text_is_put_back_once() {
+    let mut shared = signed_in(true);
+    shared.document =
+        respelled(shared.document.as_ref(), "-refreshtoken-our-client--\"", "-refreshtoken-our-client---\"");
+    shared.we_write(later(1), |cache| {
+        cache.insert(access_token(OURS, "other", "at-other", NOW)).expect("complete");
+    });
+    let done = shared.journal.reconcile(Seen::Wiped, later(2));
+    shared.document = done.document;
+    assert_eq!(count(&shared, "rt-ours"), 1, "{:?}", shared.secrets());
+}
+
+#[test]
+fn two_of_ours_that_intersect_do_not_drive_each_other_out() {
+    let mut shared = Shared::new(false);
+    shared.they_write(|cache| {
+        sign_in(cache, THEIRS, "theirs");
+        cache.insert(access_token(OURS, "read write", "at-old", later(-100))).expect("complete");
+    });
+    let stale = shared.document.clone();
+    let raw = |target: &str, secret: &str| {
+        let mut one = TokenCache::default();
+        one.insert(access_token(OURS, target, secret, NOW)).expect("complete");
+        one.entries().next().expect("one")
+    };
+    shared.we_write(NOW, |cache| cache.insert_entry(raw("read write", "at-both")));
+    shared.we_write(NOW, |cache| cache.insert_entry(raw("read", "at-read")));
+    shared.document = stale;
+    shared.look(later(1));
+    shared.look(later(2));
+    assert_eq!(shared.secrets(), ["at-both", "at-read", "at-theirs", "rt-theirs"]);
+}
+
+#[test]
+fn a_token_without_scopes_is_put_once() {
+    let mut shared = Shared::new(false);
+    shared.they_write(|cache| sign_in(cache, THEIRS, "theirs"));
+    shared.we_write(NOW, |cache| {
+        let mut one = TokenCache::default();
+        one.insert(access_token(OURS, "read", "at-x", NOW)).expect("complete");
+        let entry = one.entries().next().expect("one");
+        let json = String::from_utf8(entry.json.expose().to_vec()).expect("text").replace("\"read\"", "\"\"");
+        cache.insert_entry(Entry { json: Blob::new(json.into_bytes()), ..entry });
+    });
+    for at in 1..4 {
+        let done = shared.look(later(at));
+        assert!(done.document.is_none(), "{done:?}");
+    }
+}
+
+#[test]
+fn a_write_of_many_does_not_blow_up_the_journal() {
+    let mut shared = signed_in(false);
+    shared.we_write(NOW, |cache| {
+        for n in 0..300 {
+            cache.insert(access_token(OURS, &format!("s{n}"), &format!("a{n}"), NOW)).expect("complete");
+        }
+    });
+    shared.look(later(61));
+    shared.we_write(later(62), |cache| {
+        for n in 0..300 {
+            cache.insert(access_token(OURS, &format!("s{n}"), &format!("b{n}"), NOW)).expect("complete");
+        }
+    });
+    let (journal, document) = (shared.journal.to_bytes().expect("holds").len(), shared.document.expect("there").len());
+    assert!(journal < 3 * document, "{journal} beside {document}");
+}
+
+#[test]
+fn an_account_that_others_have_signed_in_again_is_theirs() {
+    let mut shared = signed_in(false);
+    shared.we_write(later(1), |cache| assert!(cache.remove_account(ALICE, HOST)));
+    shared.they_write(|cache| sign_in(cache, THEIRS, "again"));
+    shared.look(later(2));
+    shared.they_write(|cache| {
+        remove_token(cache, "at-again");
+        remove_token(cache, "rt-again");
+    });
+    shared.look(later(3));
+    assert!(shared.has_account(), "theirs by right");
+}
+
+#[test]
+fn what_a_journal_names_twice_is_waited_for_once() {
+    let shared = signed_in(false);
+    let text = String::from_utf8(shared.journal.to_bytes().expect("holds something").expose().to_vec()).expect("text");
+    let puts = text.find("\"puts\":[").expect("there") + "\"puts\":[".len();
+    let first = &text[puts..=puts + text[puts..].find('}').expect("one")];
+    let hostile = text.replacen(first, &vec![first; 1000].join(","), 1);
+    let mut journal = ReapplyJournal::from_bytes(&Blob::new(hostile.into_bytes()), false);
+    journal.reconcile(Seen::Document(shared.document.as_ref().expect("there")), later(1));
+    assert_eq!(journal.to_bytes().map(|bytes| bytes.len()), Some(text.len()));
 }

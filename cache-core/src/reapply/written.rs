@@ -1,102 +1,110 @@
-//! What one write of our own has changed.
+//! One write of ours: what of it is to be waited for.
 
-use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::facts::{Holder, secret_hash};
+use super::facts::{Holder, Put, hash};
+use super::marker::Generation;
+use super::standing;
 use crate::document::UnifiedDocument;
-use crate::entry::{AccountRef, Entry};
-use crate::environment::Environments;
-use crate::merge::Entries as _;
+use crate::entry::{AccountRef, Entry, EntryId};
 use crate::schema::section;
-use crate::token_cache::TokenCache;
+use crate::time::UnixMillis;
+use crate::token_cache::{Standing, TokenCache};
 
-/// What one write of our own has changed.
-pub(super) struct Written {
-    environments: Environments,
-    /// The document as it is written.
-    pub(super) after: UnifiedDocument,
-    /// Its accounts and app metadata alone.
-    pub(super) accounts: TokenCache,
-    /// All of it, once somebody asks.
-    cache: OnceCell<TokenCache>,
-    put: Vec<Entry>,
-    /// Accounts of which an entry has gone, or was replaced.
-    gone: Vec<AccountRef>,
-    /// Hashes of the secrets that have gone, by home account id and section.
-    replaced: HashMap<(Arc<str>, String), Vec<String>>,
+/// One write, while the journal takes note of it.
+pub(super) struct Written<'a> {
+    pub(super) now: UnixMillis,
+    pub(super) generation: Generation,
+    /// The content before the write.
+    pub(super) had: &'a TokenCache,
+    /// The content after it.
+    pub(super) has: &'a TokenCache,
+    /// What is waited for, each under the id that it stands under.
+    pub(super) puts: BTreeMap<EntryId, (Put, Entry)>,
+    /// What was waited for until this write has replaced or removed it: it is not to come back.
+    pub(super) gone: HashMap<EntryId, Put>,
 }
 
-impl Written {
-    pub(super) fn new(before: &UnifiedDocument, after: UnifiedDocument, environments: Environments) -> Self {
-        let mut small = UnifiedDocument::default();
-        for entry in after.entries_of(section::ACCOUNT).chain(after.entries_of(section::APP_METADATA)) {
-            small.put(&entry);
-        }
-        let accounts = TokenCache::of_document(small, environments.clone());
-        let (mut gone, mut replaced) = (Vec::new(), HashMap::<_, Vec<String>>::new());
-        for entry in before.beyond(&after) {
-            let Some(account) = &entry.account else { continue };
-            if entry.id.section() == section::ACCOUNT && !gone.contains(account) {
-                gone.push(account.clone());
-            }
-            let place = (Arc::clone(&account.home_account_id), entry.id.section().to_owned());
-            replaced.entry(place).or_default().extend(secret_hash(&entry));
-        }
-        let put = after.beyond(before).collect();
-        Self { environments, accounts, cache: OnceCell::new(), put, gone, replaced, after }
-    }
-
-    /// The entries that are new or say something new.
-    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.put.iter()
-    }
-
-    /// Those that can be waited for: of a user without an account entry, a sign-out could not be told.
-    pub(super) fn lasting(&self) -> impl Iterator<Item = &Entry> {
-        let is_here =
-            |account: &AccountRef| self.accounts.holds_account(&account.home_account_id, &account.environment);
-        self.put.iter().filter(move |entry| entry.account.as_ref().is_none_or(is_here))
-    }
-
-    /// Hashes of the secrets that this entry took the place of, or may have.
-    pub(super) fn replaced_by(&self, entry: &Entry) -> Vec<String> {
-        let place = entry.account.as_ref().map(|of| (Arc::clone(&of.home_account_id), entry.id.section().to_owned()));
-        place.and_then(|place| self.replaced.get(&place)).cloned().unwrap_or_default()
-    }
-
-    /// The accounts that may have been removed, with the hashes of their secrets that are gone.
-    pub(super) fn signed_out(&self) -> impl Iterator<Item = (&AccountRef, Vec<String>)> {
-        self.gone.iter().map(|account| {
-            let of_account = self.replaced.iter().filter(|((owner, _), _)| *owner == account.home_account_id);
-            (account, of_account.flat_map(|(_, secrets)| secrets).cloned().collect())
-        })
-    }
-
-    /// What the new entries are of no use without, or cannot be judged without: account, refresh and ID tokens, app
-    /// metadata.
-    pub(super) fn context(&self) -> impl Iterator<Item = Entry> {
-        let mut clients: HashMap<&AccountRef, HashSet<Option<Arc<str>>>> = HashMap::new();
-        for entry in self.lasting() {
-            let Some(account) = &entry.account else { continue };
-            clients.entry(account).or_default().insert(Holder::of(entry).client_id);
-        }
-        let sections = if clients.is_empty() {
-            &[][..]
+impl Written<'_> {
+    /// Goes on waiting for what the write has left in its place.
+    pub(super) fn keep(&mut self, mut put: Put, entry: Entry, after: &UnifiedDocument) {
+        if let Standing::Stands(id) = standing(&entry, &|_| false, after, self.has) {
+            id.key().clone_into(&mut put.key);
+            // Of what was put back, this is the write that does it.
+            put.generation = put.generation.min(self.generation);
+            self.puts.entry(id).or_insert((put, entry));
         } else {
-            &[section::ACCOUNT, section::REFRESH_TOKEN, section::ID_TOKEN, section::APP_METADATA]
-        };
-        let candidates = sections.iter().flat_map(|section| self.after.entries_of(section));
-        candidates.filter(move |entry| match (&entry.account, Holder::of(entry)) {
-            (Some(account), holder) => {
-                clients.get(account).is_some_and(|of| entry.id.section() == section::ACCOUNT || holder.serves(of))
-            }
-            (None, holder) => clients.values().any(|of| of.contains(&holder.client_id)),
-        })
+            self.gone.insert(put.id(), put);
+        }
     }
 
-    pub(super) fn cache(&self) -> &TokenCache {
-        self.cache.get_or_init(|| TokenCache::of_document(self.after.clone(), self.environments.clone()))
+    /// Whether this is an entry that is waited for already: it was put back into the document that this write began
+    /// with.
+    pub(super) fn is_put_back(&self, entry: &Entry) -> bool {
+        self.puts.get(&entry.id).is_some_and(|(_, known)| known.json == entry.json)
+    }
+
+    /// Waits for an entry that was written.
+    pub(super) fn put(&mut self, entry: &Entry) {
+        if !self.may_be_signed_out(entry) {
+            return;
+        }
+        let stays = self.has.secrets_in_place_of(entry);
+        let replaced = self.had.secrets_in_place_of(entry).into_iter().filter(|secret| !stays.contains(secret));
+        let replaced = replaced.map(|secret| hash(&secret)).collect();
+        let mut put = Put::new(entry, self.now.0, self.generation, replaced);
+        let earlier = self.puts.remove(&entry.id).map(|(put, _)| put);
+        // Nor is that to come back which an earlier one had replaced.
+        if let Some(earlier) = earlier.as_ref().or_else(|| self.gone.get(&entry.id)) {
+            put.remember_replaced(&earlier.replaced);
+        }
+        self.puts.insert(entry.id.clone(), (put, entry.clone()));
+    }
+
+    /// Waits also for what these entries are of no use without: their accounts, refresh and ID tokens, app metadata.
+    pub(super) fn put_context(&mut self, entries: &[Entry]) {
+        let mut users: HashMap<Arc<str>, Vec<(AccountRef, Holder)>> = HashMap::new();
+        let mut holders: Vec<Holder> = Vec::new();
+        for entry in entries.iter().filter(|entry| self.may_be_signed_out(entry)) {
+            let Some(account) = &entry.account else { continue };
+            let holder = Holder::of(entry);
+            if !holders.contains(&holder) {
+                holders.push(holder.clone());
+            }
+            let of_user = users.entry(Arc::clone(&account.home_account_id)).or_default();
+            if !of_user.iter().any(|known| known.0 == *account && known.1 == holder) {
+                of_user.push((account.clone(), holder));
+            }
+        }
+        let is_context = |other: &Entry| {
+            if other.id.section() == section::APP_METADATA {
+                let other = Holder::of(other);
+                return holders.iter().any(|holder| holder.can_use(&other));
+            }
+            let Some(account) = &other.account else { return false };
+            let of_user = users.get(&account.home_account_id).into_iter().flatten();
+            let mut of_user =
+                of_user.filter(|(known, _)| self.has.environments().same(&known.environment, &account.environment));
+            match other.id.section() {
+                section::ACCOUNT => of_user.next().is_some(),
+                section::REFRESH_TOKEN | section::ID_TOKEN => {
+                    let other = Holder::of(other);
+                    of_user.any(|(_, holder)| holder.can_use(&other))
+                }
+                _ => false,
+            }
+        };
+        let context: Vec<Entry> = self.has.entries().filter(is_context).collect();
+        for entry in context.into_iter().filter(|_| !users.is_empty()) {
+            let put = Put { is_context: true, ..Put::new(&entry, self.now.0, self.generation, Vec::new()) };
+            self.puts.entry(entry.id.clone()).or_insert((put, entry));
+        }
+    }
+
+    /// Whether a sign-out could be told, should there be one: there is an account, or the entry is nobody's.
+    fn may_be_signed_out(&self, entry: &Entry) -> bool {
+        let account = entry.account.as_ref();
+        account.is_none_or(|account| self.has.holds_account(&account.home_account_id, &account.environment))
     }
 }

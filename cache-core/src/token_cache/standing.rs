@@ -3,7 +3,7 @@
 use super::TokenCache;
 use super::rivals::{Kept, Rivals};
 use super::row::Row;
-use super::table::{Hashed, Table};
+use super::table::{Hashed, Section, Table};
 use crate::entry::{Entry, EntryId};
 use crate::json;
 use crate::schema::{AccessToken, Account, AppMetadata, Entity, IdToken, RefreshToken, section};
@@ -12,8 +12,8 @@ use crate::secret::Secret;
 /// What became of an entry.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It is there.
-    Stands,
+    /// It is there, under this id.
+    Stands(EntryId),
     /// Another one has taken its place, and is not known to be older.
     Superseded,
     /// It is gone. In its place stand at most these, which are older.
@@ -60,10 +60,27 @@ impl TokenCache {
 
     /// Whether there is an `Account` entry of this account in this cloud.
     pub(crate) fn holds_account(&self, home_account_id: &str, environment: &str) -> bool {
-        let accounts = self.accounts.under(self.hashing.pair(home_account_id, ""));
-        accounts.map(|row| &*row.entity).any(|account| {
-            *account.home_account_id == *home_account_id && self.environments.same(&account.environment, environment)
-        })
+        self.accounts_of(home_account_id, environment).next().is_some()
+    }
+
+    /// The `Account` entries of this account in this cloud: one per tenant, and twins.
+    pub(crate) fn accounts_of(&self, home_account_id: &str, environment: &str) -> impl Iterator<Item = EntryId> {
+        let rows = self.accounts.under(self.hashing.pair(home_account_id, "")).filter(move |row| {
+            *row.entity.home_account_id == *home_account_id
+                && self.environments.same(&row.entity.environment, environment)
+        });
+        rows.map(Row::id)
+    }
+
+    /// The secrets of what stands in the place of an entry: those that go when it is put.
+    pub(crate) fn secrets_in_place_of(&self, entry: &Entry) -> Vec<Secret> {
+        let found = match entry.id.section() {
+            section::ACCESS_TOKEN => self.secrets_of_rivals::<AccessToken>(entry),
+            section::REFRESH_TOKEN => self.secrets_of_rivals::<RefreshToken>(entry),
+            section::ID_TOKEN => self.secrets_of_rivals::<IdToken>(entry),
+            _ => None,
+        };
+        found.unwrap_or_default()
     }
 
     /// The access, refresh and ID tokens of an account, with their secrets.
@@ -90,12 +107,21 @@ impl TokenCache {
     }
 
     /// `None`: the entry is not one that is understood.
+    fn secrets_of_rivals<E: Kept + Credential>(&self, entry: &Entry) -> Option<Vec<Secret>> {
+        let mut ours = E::read(entry.id.key(), &entry.json)?;
+        ours.normalize();
+        let Rivals { twins, evicted } = ours.rivals(self);
+        Some(twins.iter().chain(&evicted).map(|rival| rival.entity.secret().clone()).collect())
+    }
+
+    /// `None`: the entry is not one that is understood.
     fn standing_of<E: Kept + Credential>(&self, entry: &Entry, is_older: &dyn Fn(&Secret) -> bool) -> Option<Standing> {
         let mut ours = E::read(entry.id.key(), &entry.json)?;
         ours.normalize();
         let Rivals { twins, evicted } = ours.rivals(self);
-        if twins.iter().any(|twin| twin.entity.secret() == ours.secret()) {
-            return Some(Standing::Stands);
+        let same = twins.iter().filter(|twin| twin.entity.secret() == ours.secret()).map(Row::id);
+        if let Some(id) = own_or_first(same, &entry.id) {
+            return Some(Standing::Stands(id));
         }
         let written_before =
             |theirs: &E| matches!((theirs.written_at(), ours.written_at()), (Some(a), Some(b)) if a < b);
@@ -110,16 +136,27 @@ impl TokenCache {
     fn stands<E: Kept>(&self, entry: &Entry) -> Option<Standing> {
         let mut ours = E::read(entry.id.key(), &entry.json)?;
         ours.normalize();
-        let is_gone = ours.rivals(self).twins.is_empty();
-        Some(if is_gone { Standing::Gone { stale: Vec::new() } } else { Standing::Stands })
+        let twins = ours.rivals(self).twins;
+        let stands = own_or_first(twins.iter().map(Row::id), &entry.id);
+        Some(stands.map_or(Standing::Gone { stale: Vec::new() }, Standing::Stands))
     }
 
     /// Of what is not understood, the id is all that there is.
     fn standing_by_id(&self, entry: &Entry) -> Standing {
+        let is_understood = |section: &dyn Section| section.presence(&self.hashing, entry.id.key()).is_here();
         match self.foreign.get(&entry.id) {
-            Some(stored) if json::same_entity(stored.entry.json.expose(), entry.json.expose()) => Standing::Stands,
+            Some(stored) if json::same_entity(stored.entry.json.expose(), entry.json.expose()) => {
+                Standing::Stands(entry.id.clone())
+            }
             Some(_) => Standing::Superseded,
+            None if self.section(entry.id.section()).is_some_and(is_understood) => Standing::Superseded,
             None => Standing::Gone { stale: Vec::new() },
         }
     }
+}
+
+/// Of ids, `own` if it is among them, else the first.
+fn own_or_first(mut ids: impl Iterator<Item = EntryId>, own: &EntryId) -> Option<EntryId> {
+    let first = ids.next()?;
+    Some(if first == *own || ids.any(|id| id == *own) { own.clone() } else { first })
 }

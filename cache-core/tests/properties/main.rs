@@ -5,6 +5,7 @@
 //!   after the cache was written and read again; and what insertions and removals take along.
 //! - [`journal`]: what a closure made of a cache is what the store holds afterwards, whoever else writes.
 //! - [`environments`]: groups of hosts.
+//! - [`reapply`]: a document that two processes share with a careless library.
 //!
 //! [`alphabet`] makes texts that are easily taken for each other, [`entities`] makes entities of them, [`steps`]
 //! changes a cache.
@@ -14,6 +15,7 @@ mod entities;
 mod environments;
 mod journal;
 mod lookup;
+mod reapply;
 mod reference;
 mod steps;
 
