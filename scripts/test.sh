@@ -2,7 +2,8 @@
 # The whole test suite, as a contributor runs it: under ten minutes on two cores, cold.
 #
 #     scripts/test.sh          everything that needs nothing but the toolchain
-#     scripts/test.sh --all    and the long runs: every figure that README.md and CHANGELOG.md promise, at full length
+#     scripts/test.sh --all    and the long runs: every figure that README.md and CHANGELOG.md promise, at full length, and
+#                              the MSAL libraries of five languages beside us (interop/run.sh)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,7 +21,8 @@ done
 # Debug information doubles the build and is of no use to a passing test.
 export CARGO_PROFILE_DEV_DEBUG=${CARGO_PROFILE_DEV_DEBUG:-0}
 
-cargo test --workspace --locked
+# The libraries of other languages are installed for the long runs only.
+cargo test --workspace --exclude interop --locked
 
 if [ -n "$all" ]; then
     # Stores do the same on a runtime's blocking pool as inline.
@@ -28,4 +30,6 @@ if [ -n "$all" ]; then
     # The promises about processes, at full length and at full speed.
     TOKEN_CACHE_FULL_LENGTH=1 cargo test --release --locked -p cache-file --test promises -- --nocapture
     cargo run --release --locked -p cache-cli -- demo
+    # Beside the MSAL libraries of five languages, which this installs.
+    interop/run.sh
 fi

@@ -73,14 +73,6 @@ const IT_READS: &[Direction] = &[Direction::ItReads];
 const EXCEPTIONS: &[Exception] = &[
     Exception {
         library: Library::Python,
-        flows: &[Flow::App, Flow::Extended],
-        directions: IT_READS,
-        parts: &[Part::AccessToken],
-        reason: "MSAL Python asks for an application's own token by a home account id of null and under the authority's \
-                 host only; the canonical entry has the empty text and the preferred host (unified-cache schema 2.1, 5.2)",
-    },
-    Exception {
-        library: Library::Python,
         flows: &[Flow::Obo],
         directions: IT_READS,
         parts: &[Part::AccessToken],
@@ -109,28 +101,12 @@ const EXCEPTIONS: &[Exception] = &[
         reason: "MSAL Node sets the scheme of every silent request to Bearer, and does not find its own certificates either",
     },
     Exception {
-        library: Library::Node,
-        flows: &[Flow::Obo],
-        directions: IT_READS,
-        parts: &[Part::AccessToken],
-        reason: "MSAL Node keeps the hash of the assertion in userAssertionHash, the others, and the canonical entry, in \
-                 user_assertion_hash (unified-cache schema 3.4)",
-    },
-    Exception {
         library: Library::Go,
         flows: &[Flow::Obo],
         directions: BOTH,
         parts: &[Part::Flow],
         reason: "MSAL Go gets a token on behalf of an assertion, but neither stores it nor loads one: it exports its other \
                  cache (unified-cache schema 8)",
-    },
-    Exception {
-        library: Library::Java,
-        flows: &[Flow::Extended],
-        directions: IT_READS,
-        parts: &[Part::AccessToken],
-        reason: "MSAL Java looks for the hash of the components in ext_cache_key_hash, which the canonical entry does not \
-                 have (unified-cache schema 2.1, 3.3)",
     },
     Exception {
         library: Library::Java,

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use cache_core::schema::{AccessToken, Account, AppMetadata, ExtendedKey, IdToken, RefreshToken};
 use cache_core::{
-    AccessTokenQuery, Clock, Documents, ManualClock, PartitionKey, PersistedTokenCache, RefreshTokenQuery, Result,
-    SystemClock, TokenResponse, UnixSeconds, assertion_hash, blocking,
+    AccessTokenQuery, Clock, Documents, Environments, ManualClock, PartitionKey, Peer, PersistedTokenCache, Profile,
+    RefreshTokenQuery, Result, SystemClock, TokenResponse, UnixSeconds, assertion_hash, blocking,
 };
 use cache_file::{FileStore, FileStoreBuilder};
 
 use crate::flows::{self, Flow, Response};
-use crate::peers::{Listed, SignIn, Silent};
+use crate::peers::{Library, Listed, SignIn, Silent};
 
 /// The partition of a file that is shared with MSAL libraries.
 pub const PARTITION: PartitionKey = PartitionKey::Shared;
@@ -27,8 +27,38 @@ pub fn open_store(path: &Path) -> Result<blocking::PersistedTokenCache> {
 }
 
 fn open_at(path: &Path, clock: Arc<dyn Clock>) -> Result<blocking::PersistedTokenCache> {
-    let store = Documents::with_clock(shared(path).build()?, clock.clone());
-    Ok(blocking::PersistedTokenCache::new(PersistedTokenCache::builder(store).clock(clock).build()))
+    open_beside(Profile::default(), Environments::default(), path, clock)
+}
+
+fn open_beside(
+    profile: Profile,
+    environments: Environments,
+    path: &Path,
+    clock: Arc<dyn Clock>,
+) -> Result<blocking::PersistedTokenCache> {
+    let store = Documents::with_clock(shared(path).build()?, clock.clone()).with_profile(profile);
+    let cache = PersistedTokenCache::builder(store).clock(clock).environments(environments);
+    Ok(blocking::PersistedTokenCache::new(cache.build()))
+}
+
+/// How a cache is written that this library alone shares with us.
+fn beside(library: Library) -> Result<(Profile, Environments)> {
+    let peer = match library {
+        Library::Python | Library::PythonPortalocker => Peer::Python,
+        Library::Node => Peer::Node,
+        Library::Go => Peer::Go,
+        Library::Java => Peer::Java,
+        Library::Net => Peer::DotNet,
+    };
+    let (profile, environments) = (Profile::shared_with([peer]), Environments::default());
+    Ok(match peer {
+        // It finds applications' tokens under the host of its authority, and by a home account id of null.
+        Peer::Python => {
+            let hosts = ["login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"];
+            (profile.with_null_home_account_ids()?, environments.with_group(hosts))
+        }
+        _ => (profile, environments),
+    })
 }
 
 /// The present second.
@@ -40,11 +70,12 @@ fn open_with(path: &Path, now: i64) -> Result<blocking::PersistedTokenCache> {
     open_at(path, Arc::new(ManualClock::at(UnixSeconds(now))))
 }
 
-/// Signs in as the flow does, into the file at `path`, at `now`; answers what that left.
+/// Signs in as the flow does, into the file at `path` that this library shares with us, at `now`; answers what that left.
 ///
 /// `like` names the tenant and the key as the library does that is to read it: both are the caller's to choose.
-pub fn sign_in(flow: Flow, like: &SignIn, path: &Path, now: i64) -> Result<SignIn> {
-    let cache = open_with(path, now)?;
+pub fn sign_in(library: Library, flow: Flow, like: &SignIn, path: &Path, now: i64) -> Result<SignIn> {
+    let (profile, environments) = beside(library)?;
+    let cache = open_beside(profile, environments, path, Arc::new(ManualClock::at(UnixSeconds(now))))?;
     if let Some(first) = flow.definition().after {
         let tenant = first.definition().tenant();
         let response = response_of(first, tenant, None, now);

@@ -45,7 +45,7 @@ fn we_read(flow: Flow, signed_in: &SignIn, cache: &Path, now: i64) -> (Vec<Part>
 }
 
 fn it_reads(reader: &Reader, flow: Flow, like: &SignIn, cache: &Path) -> (Vec<Part>, String) {
-    let signed_in = ours::sign_in(flow, like, cache, reader.now()).expect("a sign-in");
+    let signed_in = ours::sign_in(reader.library(), flow, like, cache, reader.now()).expect("a sign-in");
     match reader.read(flow, cache) {
         Ok((silent, refresh_token)) => {
             let missing = matrix::missing(&signed_in, &silent, refresh_token.as_deref());

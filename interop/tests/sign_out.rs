@@ -13,10 +13,6 @@ use tempfile::TempDir;
 
 const REMOVING: [Library; 5] = [Library::Python, Library::Node, Library::Go, Library::Java, Library::Net];
 
-/// Those whose removal is one write. MSAL Python removes tokens and account one by one, each under a lock of its own: what
-/// is refreshed between two of these steps is the refresh of a user who is still signed in.
-const REMOVING_AT_ONCE: [Library; 4] = [Library::Node, Library::Go, Library::Java, Library::Net];
-
 /// What was written a moment ago, and may still be put back where a careless writer has dropped it, is not put back then.
 #[test]
 fn what_a_peer_signs_out_is_not_put_back() {
@@ -37,7 +33,7 @@ fn what_a_peer_signs_out_is_not_put_back() {
 #[allow(clippy::print_stderr)] // that the writes ran beside the sign-outs is worth seeing
 fn a_sign_out_beside_our_writes_stands() {
     const UPDATES: usize = 1000;
-    for (library, peer) in available(&REMOVING_AT_ONCE) {
+    for (library, peer) in available(&REMOVING) {
         let mut counts = Vec::new();
         for run in 0..runs() {
             let shared = Shared::signed_in(&peer);

@@ -11,7 +11,9 @@ use super::loadable::TIMES;
 use super::objection::Reason;
 use super::text::quoted;
 use crate::schema::layout::says_extended;
-use crate::schema::{AccessToken, Components, Entity as _, ExtendedKey, millis, section, written_hash};
+use crate::schema::{
+    AccessToken, Components, Entity as _, ExtendedKey, extended_key_hash, millis, section, written_hash,
+};
 use crate::time::{UnixMillis, UnixSeconds};
 
 /// Gives an entity the fields that each library looks for.
@@ -232,6 +234,12 @@ fn mend_extended(extended: &ExtendedKey, fields: &mut Fields<'_>, context: &mut 
     if fields.says_nothing(HASH) && context.note([Peer::Python, Peer::Go], Reason::TakenForPlain) {
         fields.set_text(HASH, hash);
     }
+    // MSAL Java compares the letters' case too, so that what is known is the hash of components only.
+    if fields.says_nothing(HASH_OF_JAVA) && !components.is_empty() && context.note([Peer::Java], Reason::TakenForPlain)
+    {
+        let components = components.iter().map(|(name, value)| (&**name, &**value));
+        fields.set_text(HASH_OF_JAVA, &extended_key_hash(components));
+    }
     if fields.says_nothing("additionalCacheKeyComponents")
         && context.note([Peer::Node], Reason::TakenForPlain)
         && !components.is_empty()
@@ -277,6 +285,7 @@ fn mend_credential_type(token: Option<&AccessToken>, fields: &mut Fields<'_>, co
 const PLAIN: &str = "AccessToken";
 const WITH_SCHEME: &str = "AccessToken_With_AuthScheme";
 const HASH: &str = "ext_cache_key";
+const HASH_OF_JAVA: &str = "ext_cache_key_hash";
 
 fn object_of(components: &Components) -> Zeroizing<String> {
     let mut json = Zeroizing::new(String::from("{"));
