@@ -102,6 +102,8 @@ struct Shared {
     seconds: i64,
     /// What of ours must be there: the newest refresh token and the tokens by scope, of each user.
     ours: [Option<Held>; 2],
+    /// Whether the account was first written by us.
+    is_account_ours: [bool; 2],
 }
 
 #[derive(Clone, Default)]
@@ -113,7 +115,15 @@ struct Held {
 impl Shared {
     fn new(keeps_copy: bool) -> Self {
         let journal = ReapplyJournal::new(keeps_copy);
-        Self { keeps_copy, journal, document: None, before: Vec::new(), seconds: 0, ours: [None, None] }
+        Self {
+            keeps_copy,
+            journal,
+            document: None,
+            before: Vec::new(),
+            seconds: 0,
+            ours: [None, None],
+            is_account_ours: [false; 2],
+        }
     }
 
     fn now(&self) -> UnixSeconds {
@@ -157,6 +167,7 @@ impl Shared {
         self.look();
         let (n, now) = (self.seconds, self.now());
         let response = response(USERS[user], OURS, scope, n, now);
+        self.is_account_ours[user] |= self.cache().account(USERS[user], HOST).is_none();
         self.we(|cache| cache.sign_in(response).expect("complete"));
         let held = self.ours[user].get_or_insert_default();
         held.refresh_token = format!("rt-ours-{n}");
@@ -166,14 +177,14 @@ impl Shared {
     fn sign_out(&mut self, user: usize) {
         self.look();
         self.we(|cache| _ = cache.remove_account(USERS[user], HOST));
-        self.ours[user] = None;
+        (self.ours[user], self.is_account_ours[user]) = (None, false);
     }
 
-    /// Only where our own app metadata tells it from a wipe, which we have seen to stand.
+    /// After a look, so that it has seen what we wrote.
     fn they_sign_out(&mut self, user: usize) {
         self.look();
         self.they(|cache| _ = cache.remove_account(USERS[user], HOST));
-        self.ours[user] = None;
+        (self.ours[user], self.is_account_ours[user]) = (None, false);
         self.look();
     }
 
@@ -183,12 +194,11 @@ impl Shared {
         let stale = self.before.iter().rev().nth(ago % 3).cloned().flatten();
         let Some(stale) = stale else { return };
         let cache = TokenCache::deserialize(stale.expose()).expect("a document");
-        // Who was signed out meanwhile would be back by that library, not by us; and of whom it does not know, what we
-        // wrote looks signed out where our app metadata stands and the account does not.
+        // Who was signed out meanwhile would be back by that library, not by us; and whom it does not know, but somebody
+        // else had signed in before us, it may have signed out.
         let knows = |user: &str| cache.accounts().iter().any(|account| *account.home_account_id == *user);
-        let has_metadata = cache.app_metadata(HOST, OURS).is_some();
         for (at, user) in USERS.iter().enumerate() {
-            if self.ours[at].is_some() && has_metadata && !knows(user) {
+            if self.ours[at].is_some() && !knows(user) && !self.is_account_ours[at] {
                 return;
             }
             if self.ours[at].is_none() && cache.all_refresh_tokens().any(|(_, token)| *token.home_account_id == **user)
@@ -219,7 +229,7 @@ impl Shared {
         let done = self.journal.reconcile(seen, self.now().to_millis());
         let left = match seen {
             Seen::Document(left) | Seen::Salvage(left) => Some(left.clone()),
-            Seen::Wiped | Seen::Nothing => None,
+            Seen::Wiped | Seen::Nothing | Seen::Begun(_) => None,
         };
         if let Some(document) = &done.document {
             self.journal.note(Some(document), Some(document), self.now().to_millis());
@@ -233,7 +243,11 @@ impl Shared {
         let before = self.document.as_ref().map(ReapplyJournal::unmark);
         let mut cache = TokenCache::deserialize(before.as_ref().map_or(&[], Blob::expose)).expect("a document");
         change(&mut cache);
-        let after = cache.serialize();
+        let mut after = cache.serialize();
+        if before.is_none() {
+            let done = self.journal.reconcile(Seen::Begun(&after), self.now().to_millis());
+            after = done.document.unwrap_or(after);
+        }
         self.journal.note(before.as_ref(), Some(&after), self.now().to_millis());
         self.document = Some(self.journal.mark(&after));
         self.pass_on();

@@ -205,7 +205,10 @@ impl<'a> Look<'a> {
     }
 
     fn may_come_back(&self, put: &Put, entry: &Entry) -> bool {
-        !is_expired(entry, self.now) && !self.was_taken_out(put, self.account_of(entry).as_ref())
+        // No library takes app metadata out.
+        let is_metadata = entry.id.section() == section::APP_METADATA;
+        let was_taken_out = || self.was_taken_out(put, self.account_of(entry).as_ref());
+        !is_expired(entry, self.now) && (is_metadata || !was_taken_out())
     }
 
     /// Puts the entry under its id, or where an entry of another meaning stands there, under one as

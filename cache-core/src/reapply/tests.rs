@@ -918,3 +918,48 @@ fn what_a_journal_names_twice_is_waited_for_once() {
     journal.reconcile(Seen::Document(shared.document.as_ref().expect("there")), later(1));
     assert_eq!(journal.to_bytes().map(|bytes| bytes.len()), Some(text.len()));
 }
+
+#[test]
+fn a_tear_after_our_sign_out_of_another_user_takes_nothing() {
+    let mut shared = Shared::new(false);
+    shared.we_write(NOW, |cache| sign_in(cache, OURS, "ours"));
+    shared.they_write(|cache| cache.insert(user_of("bob.tenant")).expect("complete"));
+    shared.we_write(later(1), |cache| assert!(cache.remove_account("bob.tenant", HOST)));
+    let whole = shared.document.clone().expect("there");
+    for at in 1..whole.len() {
+        let mut journal = shared.journal.clone();
+        let left = UnifiedDocument::salvage(&whole.slice(0..at)).expect("an object").render();
+        let done = journal.reconcile(Seen::Salvage(&left), later(2));
+        let document = done.document.unwrap_or(left);
+        let cache = TokenCache::deserialize(document.expose()).expect("sound");
+        assert_eq!(cache.credentials_of(ALICE, HOST).len(), 2, "at {at}");
+    }
+}
+
+fn user_of(home_account_id: &str) -> Account {
+    Account {
+        home_account_id: home_account_id.into(),
+        environment: HOST.into(),
+        realm: "tenant".into(),
+        authority_type: "MSSTS".into(),
+        ..Account::default()
+    }
+}
+
+#[test]
+fn app_metadata_comes_back_from_every_tear() {
+    let mut shared = Shared::new(false);
+    shared.they_write(|cache| sign_in(cache, THEIRS, "theirs"));
+    shared.we_write(NOW, |cache| sign_in(cache, OURS, "ours"));
+    for second in 1..30 {
+        let whole = shared.document.clone().expect("there");
+        // Again and again a little more of it.
+        let left = UnifiedDocument::salvage(&whole.slice(0..whole.len() - 10 * second)).expect("an object").render();
+        let done = shared.journal.reconcile(Seen::Salvage(&left), later(1));
+        let document = done.document.unwrap_or(left);
+        shared.journal.note(Some(&document), Some(&document), later(1));
+        shared.document = Some(shared.journal.mark(&document));
+        assert!(shared.cache().app_metadata(HOST, OURS).is_some(), "{second}");
+        assert!(shared.secrets().contains(&"rt-ours".to_owned()), "{second}");
+    }
+}
