@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn exceptions_are_the_only_cells_that_may_miss_something() {
-        let cell = (Library::Python, Flow::App, Direction::ItReads);
+        let cell = (Library::Python, Flow::Obo, Direction::ItReads);
         let one = |cell, missing: &[Part]| Matrix::from([(cell, (missing.to_vec(), String::new()))]);
         assert!(unexpected(&one(cell, &[Part::AccessToken])).is_empty());
         assert_eq!(unexpected(&one(cell, &[])).len(), 1, "an unexpected yes");
