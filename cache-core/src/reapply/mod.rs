@@ -13,7 +13,7 @@
 //! | another entry of the same meaning, or an intersecting access token, not known to be older | lets go of it |
 //! | neither, and its writer had not seen the entry, or began anew from nothing: it was dropped | puts it back |
 //! | neither, but its writer had seen the entry: it was taken out | lets go of it |
-//! | an `Account` entry or a refresh token of ours taken out: a sign-out | lets go of the account's entries for good, and takes out what it had put back |
+//! | an `Account` entry or a refresh token of ours taken out: a sign-out | lets go of the account's entries for good, and takes out what it has put there meanwhile |
 //! | no byte, or nothing that can be loaded: damage | puts back what it waits for, and what the last good copy holds |
 //! | no document | does nothing, until somebody writes one |
 //! | tokens of an account that we have signed out | takes them out again |
