@@ -203,3 +203,13 @@ fn app_metadata_comes_back_from_every_tear() {
         assert!(shared.secrets().contains(&"rt-ours".to_owned()), "{second}");
     }
 }
+
+#[test]
+fn the_copy_follows_what_others_write() {
+    let mut shared = signed_in(true);
+    shared.they_write(|cache| cache.insert(refresh_token(THEIRS, "rt-renewed")).expect("complete"));
+    shared.look(later(600));
+    let done = shared.journal.reconcile(Seen::Wiped, later(601));
+    shared.document = done.document;
+    assert_eq!(shared.secrets(), ["at-ours", "at-theirs", "rt-ours", "rt-renewed"]);
+}

@@ -297,3 +297,15 @@ fn a_write_of_many_does_not_blow_up_the_journal() {
     let (journal, document) = (shared.journal.to_bytes().expect("holds").len(), shared.document.expect("there").len());
     assert!(journal < 3 * document, "{journal} beside {document}");
 }
+
+#[test]
+fn what_several_writes_wrote_is_waited_for_together() {
+    let mut shared = signed_in(false);
+    let stale = shared.document.clone();
+    for scope in ["one", "two", "three"] {
+        let token = access_token(OURS, scope, &format!("at-{scope}"), later(1));
+        shared.we_write(later(1), |cache| cache.insert(token).expect("complete"));
+    }
+    shared.document = stale;
+    assert_eq!(shared.look(later(2)).put_back, 3);
+}

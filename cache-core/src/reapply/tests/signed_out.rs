@@ -267,3 +267,25 @@ fn an_account_that_others_have_signed_in_again_is_theirs() {
     shared.look(later(3));
     assert!(shared.has_account(), "theirs by right");
 }
+
+#[test]
+fn the_copy_forgets_who_was_signed_out_at_once() {
+    let mut shared = signed_in(true);
+    shared.look(later(61));
+    shared.they_write(|cache| assert!(cache.remove_account(ALICE, HOST)));
+    shared.look(later(62));
+    let done = shared.journal.reconcile(Seen::Wiped, later(63));
+    shared.document = done.document;
+    assert_eq!(shared.secrets(), [""; 0]);
+}
+
+#[test]
+fn what_was_signed_out_does_not_take_the_place_of_a_new_sign_in() {
+    let mut shared = signed_in(false);
+    let stale = shared.document.clone();
+    shared.we_write(later(1), |cache| assert!(cache.remove_account(ALICE, HOST)));
+    shared.we_write(later(2), |cache| sign_in(cache, OURS, "again"));
+    shared.document = stale;
+    shared.look(later(3));
+    assert_eq!(shared.secrets(), ["at-again", "rt-again"]);
+}
