@@ -1,6 +1,5 @@
 //! The unit of every write: puts and removals of single entries, with the conditions under which they apply.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -120,21 +119,6 @@ impl Changes {
     /// The fence of the lease that these changes were made under.
     pub fn fence(&self) -> Option<&Fence> {
         self.fence.as_ref()
-    }
-
-    /// The puts that are not among the skipped ones, with the version that `version` gives their entry.
-    pub(crate) fn written(
-        &self,
-        skipped: &[(EntryId, Skip)],
-        version: impl Fn(&Entry) -> Version,
-    ) -> Vec<(EntryId, Version)> {
-        let puts = self.iter().filter_map(|change| match change {
-            Change::Put { entry, .. } => Some(entry),
-            _ => None,
-        });
-        let skipped: HashSet<&EntryId> = skipped.iter().map(|(id, _)| id).collect();
-        let applied = puts.filter(|entry| !skipped.contains(&entry.id));
-        applied.map(|entry| (entry.id.clone(), version(entry))).collect()
     }
 
     /// The same changes under the same fence, each as `change` gives it.

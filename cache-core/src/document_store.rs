@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::changes::{Changes, Committed, Fence, Skip};
+use crate::changes::{Changes, Committed, Fence};
 use crate::document::{Reformed, UnifiedDocument};
 use crate::entry::{EntryId, Snapshot, Stored, Version};
 use crate::environment::Environments;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lease::ProcessLeases;
-use crate::merge::merge;
+use crate::merge::{Merged, merge};
 use crate::partition::PartitionKey;
 use crate::profile::Profile;
 use crate::secret::Blob;
@@ -183,10 +183,11 @@ impl<D: DocumentStore> CacheStore for Documents<D> {
                     let mut fences = fences.lock().unwrap_or_else(PoisonError::into_inner);
                     fenced(&mut fences, &partition, changes.fence())
                 };
-                let skipped = if fenced {
-                    changes.iter().map(|change| (change_id(change), Skip::Fenced)).collect()
+                let merged = if fenced {
+                    Merged::fenced(&changes)
                 } else {
-                    merge(&mut document, &changes, clock.now())
+                    let Ok(merged) = merge(&mut document, &changes, clock.now());
+                    merged
                 };
                 let reformed =
                     if document.is_changed() { profile.reform(&mut document, formed_at) } else { Reformed::default() };
@@ -201,15 +202,14 @@ impl<D: DocumentStore> CacheStore for Documents<D> {
                     (Edit::Remove, None) => Edit::Keep,
                     (edit, _) => edit,
                 };
-                *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Outcome { skipped, reformed };
+                *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Outcome { merged, reformed };
                 Ok(edit)
             }
         };
         let Modified { before, after } =
             self.store.modify(partition, Box::new(edit)).await.map_err(|error| self.named(error))?;
-        let Outcome { skipped, reformed: Reformed { rewritten, dropped } } =
+        let Outcome { merged: Merged { skipped, mut written }, reformed: Reformed { rewritten, dropped } } =
             std::mem::take(&mut *outcome.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut written = changes.written(&skipped, |entry| Version::of_content(&entry.json));
         let others_changed = !(rewritten.is_empty() && dropped.is_empty());
         if !dropped.is_empty() {
             let dropped: HashSet<EntryId> = dropped.into_iter().collect();
@@ -250,7 +250,7 @@ impl<D: DocumentStore> CacheStore for Documents<D> {
 /// What the last call of an edit did.
 #[derive(Default)]
 struct Outcome {
-    skipped: Vec<(EntryId, Skip)>,
+    merged: Merged,
     reformed: Reformed,
 }
 
@@ -264,16 +264,6 @@ pub(crate) fn fenced(seen: &mut Fences, partition: &PartitionKey, fence: Option<
     let late = number < highest;
     *highest = (*highest).max(*number);
     late
-}
-
-/// The entry that a skipped change is reported under; a removal of an account has no single one.
-pub(crate) fn change_id(change: &crate::changes::Change) -> EntryId {
-    use crate::changes::Change;
-    match change {
-        Change::Put { entry, .. } => entry.id.clone(),
-        Change::Remove { id, .. } => id.clone(),
-        Change::RemoveAccount { .. } => EntryId::new(crate::schema::section::ACCOUNT, ""),
-    }
 }
 
 impl From<std::io::Error> for Error {

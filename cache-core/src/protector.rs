@@ -68,6 +68,8 @@ pub enum Part<'a> {
     Name,
     /// The [journal](crate::ReapplyJournal) beside a document that is shared with careless writers.
     Journal,
+    /// The key by which a store of single entries hashes ids, so that it need not show them. There is one per store.
+    IndexKey,
     /// One entry, with the facts that a store keeps in the clear beside it.
     Entry {
         /// The entry's id as the store names it.
@@ -90,6 +92,11 @@ impl<'a> Context<'a> {
     /// The context of a partition's own key. It does not depend on the partition, which is what the bytes tell.
     pub fn name(store: &'a str) -> Self {
         Self { store, partition: &PartitionKey::Shared, part: Part::Name }
+    }
+
+    /// The context of a store's [index key](Part::IndexKey), which belongs to all partitions.
+    pub fn index_key(store: &'a str) -> Self {
+        Self { store, partition: &PartitionKey::Shared, part: Part::IndexKey }
     }
 
     /// The context of one part of a partition.

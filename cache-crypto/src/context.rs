@@ -15,6 +15,7 @@ const DOCUMENT: u8 = 1;
 const NAME: u8 = 2;
 const ENTRY: u8 = 3;
 const JOURNAL: u8 = 4;
+const INDEX_KEY: u8 = 5;
 
 /// Header and context, so that two places never give the same bytes: the fields have a fixed order, and each is
 /// preceded by its tag and its length. A partition's key can be a capability, so the bytes are wiped.
@@ -32,6 +33,7 @@ pub(crate) fn associated_data(header: &[u8], context: &Context<'_>) -> Result<Se
         Part::Document => field(PART, &[DOCUMENT]),
         Part::Name => field(PART, &[NAME]),
         Part::Journal => field(PART, &[JOURNAL]),
+        Part::IndexKey => field(PART, &[INDEX_KEY]),
         Part::Entry { id, written_at, expires_on, account } => {
             let number = |number: Option<i64>| number.map(i64::to_le_bytes);
             field(PART, &[ENTRY]);
@@ -67,6 +69,7 @@ mod tests {
         Document,
         Name,
         Journal,
+        IndexKey,
         Entry { id: Vec<u8>, written_at: Option<i64>, expires_on: Option<i64>, account: Vec<u8> },
     }
 
@@ -80,7 +83,13 @@ mod tests {
         });
         let entry = (bytes.clone(), time.clone(), time, bytes)
             .prop_map(|(id, written_at, expires_on, account)| OwnedPart::Entry { id, written_at, expires_on, account });
-        let part = prop_oneof![Just(OwnedPart::Document), Just(OwnedPart::Name), Just(OwnedPart::Journal), entry];
+        let part = prop_oneof![
+            Just(OwnedPart::Document),
+            Just(OwnedPart::Name),
+            Just(OwnedPart::Journal),
+            Just(OwnedPart::IndexKey),
+            entry
+        ];
         (text, partition, part).prop_map(|(store, partition, part)| Place { store, partition, part })
     }
 
@@ -89,6 +98,7 @@ mod tests {
             OwnedPart::Document => Part::Document,
             OwnedPart::Name => Part::Name,
             OwnedPart::Journal => Part::Journal,
+            OwnedPart::IndexKey => Part::IndexKey,
             OwnedPart::Entry { id, written_at, expires_on, account } => Part::Entry {
                 id,
                 written_at: written_at.map(UnixMillis),

@@ -35,7 +35,7 @@ macro_rules! vectors {
 }
 
 vectors! {
-    key_document key_document_of_user key_document_of_app key_empty key_name key_journal key_entry key_entry_bare
+    key_document key_document_of_user key_document_of_app key_empty key_name key_journal key_index_key key_entry key_entry_bare
     key_entry_before_1970 key_named passphrase_document passphrase_lanes
     wrong_key wrong_passphrase passphrase_for_key key_for_passphrase wrong_key_check
     other_partition other_store other_part damaged_magic damaged_version damaged_checksum damaged_ciphertext
@@ -121,11 +121,12 @@ fn read_by_the_page(case: &Case) -> Option<Vec<u8>> {
 
 fn context(context: &Context<'_>) -> Vec<u8> {
     let partition = context.partition.to_bytes();
-    let [document, name, entry, journal] = [vec![1], vec![2], vec![3], vec![4]];
+    let [document, name, entry, journal, index_key] = [vec![1], vec![2], vec![3], vec![4], vec![5]];
     let fields = match context.part {
         Part::Document => vec![context.store.as_bytes().to_vec(), partition, document],
         Part::Name => vec![context.store.as_bytes().to_vec(), partition, name],
         Part::Journal => vec![context.store.as_bytes().to_vec(), partition, journal],
+        Part::IndexKey => vec![context.store.as_bytes().to_vec(), partition, index_key],
         Part::Entry { id, written_at, expires_on, account } => {
             let time = |time: Option<i64>| time.map_or(vec![], |time| time.to_le_bytes().to_vec());
             let (written_at, expires_on) = (time(written_at.map(|at| at.0)), time(expires_on.map(|at| at.0)));

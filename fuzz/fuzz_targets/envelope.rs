@@ -53,6 +53,7 @@ enum PartSpec<'a> {
     Name,
     Entry { id: &'a [u8], written_at: Option<i64>, expires_on: Option<i64>, account: &'a [u8] },
     Journal,
+    IndexKey,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -166,6 +167,7 @@ impl Place<'_> {
             PartSpec::Document => Part::Document,
             PartSpec::Name => Part::Name,
             PartSpec::Journal => Part::Journal,
+            PartSpec::IndexKey => Part::IndexKey,
             PartSpec::Entry { id, written_at, expires_on, account } => Part::Entry {
                 id,
                 written_at: written_at.map(UnixMillis),

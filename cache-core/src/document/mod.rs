@@ -7,6 +7,7 @@ mod sound;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -17,7 +18,7 @@ pub(crate) use self::scan::json_but_for_commas;
 pub(crate) use self::sound::{Next, Sound};
 
 use self::scan::{Fault, Span, members};
-use crate::entry::{AccountRef, Entry, EntryId};
+use crate::entry::{AccountRef, Entry, EntryId, Version};
 use crate::environment::host_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::merge::{Entries, Facts};
@@ -368,27 +369,24 @@ impl UnifiedDocument {
     }
 }
 
-impl Entries for UnifiedDocument {
-    fn facts(&self, entry: &Entry) -> Option<Facts> {
-        self.facts_of(&entry.id).map(|facts| Facts { same_content: self.says(entry), ..facts })
-    }
-
-    fn facts_of(&self, id: &EntryId) -> Option<Facts> {
+/// What the [merge rules](crate::merge) ask and do.
+impl UnifiedDocument {
+    pub(crate) fn facts_of(&self, id: &EntryId) -> Option<Facts> {
         let json = self.json(id)?;
         let written_at = schema::facts(id.section(), json).written_at;
-        Some(Facts { written_at, version: crate::entry::Version::of_content(json), same_content: false })
+        Some(Facts { written_at, version: Version::of_content(json), same_content: false })
     }
 
-    fn holds_account(&self, home_account_id: &str, environments: &[Box<str>]) -> bool {
+    pub(crate) fn holds_account(&self, home_account_id: &str, environments: &[Box<str>]) -> bool {
         let hosts = self.accounts.get_or_init(|| self.hosts_of_accounts()).get(home_account_id);
         hosts.is_some_and(|hosts| hosts.iter().any(|host| is_one_of(host.as_deref(), environments)))
     }
 
-    fn put(&mut self, entry: &Entry) {
+    pub(crate) fn put(&mut self, entry: &Entry) {
         self.insert(&entry.id, entry.json.clone());
     }
 
-    fn remove(&mut self, id: &EntryId) {
+    pub(crate) fn remove(&mut self, id: &EntryId) {
         let Some(at) = self.by_name.get(id.section()) else { return };
         self.accounts.take();
         match &mut self.sections[*at].content {
@@ -401,12 +399,48 @@ impl Entries for UnifiedDocument {
         }
     }
 
-    fn remove_account(&mut self, home_account_id: &str, environments: &[Box<str>]) {
+    pub(crate) fn remove_account(&mut self, home_account_id: &str, environments: &[Box<str>]) {
         self.accounts.take();
         for Section { name, content } in &mut self.sections {
             let (Content::Entries(members), true) = (content, &**name != section::APP_METADATA) else { continue };
             self.changed |= members.remove_where(|member| belongs(name, member, home_account_id, environments));
         }
+    }
+}
+
+impl Entries for UnifiedDocument {
+    type Error = Infallible;
+
+    fn facts(&mut self, entry: &Entry) -> Result<Option<Facts>, Infallible> {
+        let facts = Self::facts_of(self, &entry.id);
+        Ok(facts.map(|facts| Facts { same_content: self.says(entry), ..facts }))
+    }
+
+    fn facts_of(&mut self, id: &EntryId) -> Result<Option<Facts>, Infallible> {
+        Ok(Self::facts_of(self, id))
+    }
+
+    fn holds_account(&mut self, home_account_id: &str, environments: &[Box<str>]) -> Result<bool, Infallible> {
+        Ok(Self::holds_account(self, home_account_id, environments))
+    }
+
+    fn put(&mut self, entry: &Entry) -> Result<(), Infallible> {
+        Self::put(self, entry);
+        Ok(())
+    }
+
+    fn remove(&mut self, id: &EntryId) -> Result<(), Infallible> {
+        Self::remove(self, id);
+        Ok(())
+    }
+
+    fn remove_account(&mut self, home_account_id: &str, environments: &[Box<str>]) -> Result<(), Infallible> {
+        Self::remove_account(self, home_account_id, environments);
+        Ok(())
+    }
+
+    fn version(&self, entry: &Entry) -> Version {
+        Version::of_content(&entry.json)
     }
 }
 

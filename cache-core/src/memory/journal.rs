@@ -1,11 +1,12 @@
 //! A commit in the making.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::Partition;
 use super::rows::{Row, Tag, Tags, client};
-use crate::entry::{Entry, EntryId};
+use crate::entry::{Entry, EntryId, Version};
 use crate::merge::{Entries, Facts};
 
 /// What a commit writes, on top of rows that stay as they are until the whole commit is decided. The entries that it is
@@ -64,39 +65,51 @@ impl<'a> Journal<'a> {
 }
 
 impl Entries for Journal<'_> {
-    fn facts(&self, entry: &Entry) -> Option<Facts> {
-        let row = self.row(&self.tags.id(&entry.id))?;
-        let same_content = row.version == self.tags.version(entry);
-        Some(Facts { written_at: row.written_at, version: row.version.clone(), same_content })
+    type Error = Infallible;
+
+    fn facts(&mut self, entry: &Entry) -> Result<Option<Facts>, Infallible> {
+        let same_content = |facts: &Facts| facts.version == self.tags.version(entry);
+        let facts = self.row(&self.tags.id(&entry.id)).map(facts_of);
+        Ok(facts.map(|facts| Facts { same_content: same_content(&facts), ..facts }))
     }
 
-    fn facts_of(&self, id: &EntryId) -> Option<Facts> {
-        let row = self.row(&self.tags.id(id))?;
-        Some(Facts { written_at: row.written_at, version: row.version.clone(), same_content: false })
+    fn facts_of(&mut self, id: &EntryId) -> Result<Option<Facts>, Infallible> {
+        Ok(self.row(&self.tags.id(id)).map(facts_of))
     }
 
-    fn holds_account(&self, home_account_id: &str, environments: &[Box<str>]) -> bool {
+    fn holds_account(&mut self, home_account_id: &str, environments: &[Box<str>]) -> Result<bool, Infallible> {
         let tags = self.account_tags(home_account_id, environments);
-        tags.iter().any(|tag| {
+        Ok(tags.iter().any(|tag| {
             let stored = self.stored.accounts.get(tag).copied().unwrap_or_default();
             stored.saturating_add_signed(self.accounts.get(tag).copied().unwrap_or_default()) > 0
-        })
+        }))
     }
 
-    fn put(&mut self, entry: &Entry) {
+    fn put(&mut self, entry: &Entry) -> Result<(), Infallible> {
         self.write(self.tags.id(&entry.id), Some(client::seal(self.tags, entry)));
+        Ok(())
     }
 
-    fn remove(&mut self, id: &EntryId) {
+    fn remove(&mut self, id: &EntryId) -> Result<(), Infallible> {
         self.write(self.tags.id(id), None);
+        Ok(())
     }
 
-    fn remove_account(&mut self, home_account_id: &str, environments: &[Box<str>]) {
+    fn remove_account(&mut self, home_account_id: &str, environments: &[Box<str>]) -> Result<(), Infallible> {
         let tags = self.account_tags(home_account_id, environments);
         let gone = |row: &Row| row.account.as_ref().is_some_and(|tag| tags.contains(tag));
         let gone: Vec<Tag> = self.rows().filter(|(_, row)| gone(row)).map(|(tag, _)| Arc::clone(tag)).collect();
         for tag in gone {
             self.write(tag, None);
         }
+        Ok(())
     }
+
+    fn version(&self, entry: &Entry) -> Version {
+        self.tags.version(entry)
+    }
+}
+
+fn facts_of(row: &Row) -> Facts {
+    Facts { written_at: row.written_at, version: row.version.clone(), same_content: false }
 }

@@ -13,12 +13,12 @@ use async_trait::async_trait;
 
 use self::journal::Journal;
 use self::rows::{Row, Tag, Tags, client};
-use crate::changes::{Changes, Committed, Skip};
-use crate::document_store::{Fences, change_id, fenced};
+use crate::changes::{Changes, Committed};
+use crate::document_store::{Fences, fenced};
 use crate::entry::{EntryId, Snapshot, Stored, Version};
 use crate::error::Result;
 use crate::lease::ProcessLeases;
-use crate::merge::merge;
+use crate::merge::{Merged, merge};
 use crate::partition::PartitionKey;
 use crate::store::{CacheStore, Lease};
 use crate::time::{Clock, SystemClock};
@@ -162,23 +162,16 @@ impl CacheStore for MemoryStore {
         let mut content = self.write();
         let before = content.partitions.get(partition).map(Partition::stamp);
         if fenced(&mut content.fences, partition, changes.fence()) {
-            let skipped = changes.iter().map(|change| (change_id(change), Skip::Fenced)).collect();
-            return Ok(Committed {
-                after: before.clone(),
-                before,
-                skipped,
-                written: Vec::new(),
-                others_changed: false,
-            });
+            let Merged { skipped, written } = Merged::fenced(changes);
+            return Ok(Committed { after: before.clone(), before, skipped, written, others_changed: false });
         }
         let nothing = Partition::default();
         let stored = content.partitions.get(partition).unwrap_or(&nothing);
         let mut journal = Journal::new(&self.0.tags, stored);
-        let skipped = merge(&mut journal, changes, self.0.clock.now());
+        let Ok(Merged { skipped, written }) = merge(&mut journal, changes, self.0.clock.now());
         let rows = journal.into_changes();
         content.apply(partition, rows);
         let after = content.partitions.get(partition).map(Partition::stamp);
-        let written = changes.written(&skipped, |entry| self.0.tags.version(entry));
         Ok(Committed { before, after, skipped, written, others_changed: false })
     }
 

@@ -7,7 +7,6 @@ use super::marker::Generation;
 use super::{CONFIRMED_AFTER, COPY_AGE, Reapplied, ReapplyJournal, Seen, age, marker, standing};
 use crate::document::UnifiedDocument;
 use crate::entry::{AccountRef, Entry, EntryId};
-use crate::merge::Entries as _;
 use crate::schema::{key_suffix, section};
 use crate::secret::Secret;
 use crate::time::UnixMillis;

@@ -13,7 +13,6 @@ use memchr::memmem;
 use super::ReapplyJournal;
 use crate::document::UnifiedDocument;
 use crate::entry::{Entry, EntryId};
-use crate::merge::Entries as _;
 use crate::schema::{AccessToken, Entity as _, section};
 use crate::secret::Blob;
 use crate::time::UnixSeconds;

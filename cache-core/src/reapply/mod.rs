@@ -39,7 +39,6 @@ use self::written::Written;
 use crate::document::UnifiedDocument;
 use crate::entry::{AccountRef, Entry, EntryId};
 use crate::environment::Environments;
-use crate::merge::Entries as _;
 use crate::schema::section;
 use crate::secret::{Blob, Secret};
 use crate::time::UnixMillis;

@@ -42,6 +42,7 @@ impl Case {
             "document" => Part::Document,
             "name" => Part::Name,
             "journal" => Part::Journal,
+            "index_key" => Part::IndexKey,
             _ => Part::Entry {
                 id: &self.id,
                 written_at: self.context["written_at"].as_i64().map(UnixMillis),

@@ -59,7 +59,7 @@ def context_bytes(context):
 
     part = context["part"]
     out = field(1, context["store"].encode()) + field(2, partition_bytes(context["partition"]))
-    out += field(3, {"document": b"\1", "name": b"\2", "entry": b"\3", "journal": b"\4"}[part])
+    out += field(3, {"document": b"\1", "name": b"\2", "entry": b"\3", "journal": b"\4", "index_key": b"\5"}[part])
     if part == "entry":
         out += field(4, bytes.fromhex(context["id"]))
         out += field(5, time(context["written_at"])) + field(6, time(context["expires_on"]))
@@ -112,6 +112,7 @@ def main():
     good("key_empty", "nothing to protect", plaintext=b"")
     good("key_name", "a partition's name", {**FILE, "part": "name"}, partition_bytes(USER))
     good("key_journal", "the journal beside a document", {**FILE, "part": "journal"})
+    good("key_index_key", "the index key of a store of entries", {**FILE, "store": "sqlite", "part": "index_key"})
     entry = {"store": "sqlite", "partition": USER, "part": "entry", "id": "6964", "account": "616263"}
     good("key_entry", "an entry with all its facts", {**entry, "written_at": 1700000000123, "expires_on": 1700003600})
     good("key_entry_bare", "an entry without times and account",
