@@ -26,9 +26,13 @@ cargo test --workspace --exclude interop --locked
 
 if [ -n "$all" ]; then
     # Stores do the same on a runtime's blocking pool as inline.
-    cargo test --locked -p cache-core -p cache-file --features cache-core/tokio,cache-file/tokio
+    cargo test --locked -p cache-core -p cache-file -p cache-sqlite \
+        --features cache-core/tokio,cache-file/tokio,cache-sqlite/tokio
     # The promises about processes, at full length and at full speed.
-    TOKEN_CACHE_FULL_LENGTH=1 cargo test --release --locked -p cache-file --test promises -- --nocapture
+    export TOKEN_CACHE_FULL_LENGTH=1
+    cargo test --release --locked -p cache-file --test promises -- --nocapture
+    cargo test --release --locked -p cache-sqlite --test promises --test power_loss -- --nocapture
+    unset TOKEN_CACHE_FULL_LENGTH
     cargo run --release --locked -p cache-cli -- demo
     # Beside the MSAL libraries of five languages, which this installs.
     interop/run.sh

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_core::{
-    CacheStore, Changes, Committed, EntryId, Environments, Lease, PartitionKey, Result, Snapshot, Stored, Version,
+    CacheStore, Changes, Committed, EntryId, Environments, Extent, Lease, LookupTerm, PartitionKey, Result, Snapshot,
+    Stored, Version,
 };
 
 /// `S`, but without a stamp at once: so that a freshness window has something to save, whatever the store.
@@ -24,6 +25,14 @@ impl<S: CacheStore> CacheStore for Remote<S> {
 
     async fn get(&self, partition: &PartitionKey, ids: &[EntryId]) -> Result<Vec<Option<Stored>>> {
         self.0.get(partition, ids).await
+    }
+
+    async fn load_within(&self, partition: &PartitionKey, limit: usize) -> Result<Option<Extent>> {
+        self.0.load_within(partition, limit).await
+    }
+
+    async fn find(&self, partition: &PartitionKey, terms: &[LookupTerm]) -> Result<Option<Snapshot>> {
+        self.0.find(partition, terms).await
     }
 
     async fn commit(&self, partition: &PartitionKey, changes: &Changes) -> Result<Committed> {

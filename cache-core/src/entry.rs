@@ -173,3 +173,12 @@ pub struct Snapshot {
     /// The partition's stamp.
     pub stamp: Version,
 }
+
+/// What a store answers that is asked for a partition of bounded size.
+#[derive(Clone, Debug)]
+pub enum Extent {
+    /// All that the partition holds.
+    Whole(Snapshot),
+    /// The partition holds more than was asked for. Its stamp.
+    Large(Version),
+}

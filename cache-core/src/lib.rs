@@ -17,7 +17,8 @@
 //! | share a document with MSAL libraries of other languages | [`Profile`] |
 //! | protect stored bytes in a way of your own | [`Protector`] |
 //!
-//! The stores are crates of their own: `cache-file` (one encrypted file, or one per partition), and [`MemoryStore`] here.
+//! The stores are crates of their own: `cache-file` (one encrypted file, or one per partition), `cache-sqlite`
+//! (a database with a row per entry), and [`MemoryStore`] here.
 //! The keys and the envelope are in `cache-crypto`.
 //!
 //! # What it is not
@@ -56,6 +57,7 @@ mod environment;
 mod error;
 mod json;
 mod lease;
+mod lookup_term;
 mod memory;
 pub mod merge;
 mod observe;
@@ -77,9 +79,10 @@ pub use async_trait::async_trait;
 pub use changes::{Change, Changes, Committed, Fence, Guard, Skip};
 pub use document::UnifiedDocument;
 pub use document_store::{DocumentStore, Documents, Edit, EditFn, Modified, StoredDocument};
-pub use entry::{AccountRef, Entry, EntryId, Snapshot, Stored, Version};
+pub use entry::{AccountRef, Entry, EntryId, Extent, Snapshot, Stored, Version};
 pub use environment::Environments;
 pub use error::{Error, ErrorKind, Result};
+pub use lookup_term::LookupTerm;
 pub use memory::MemoryStore;
 pub use observe::Stats;
 pub use partition::{AppPartition, PartitionKey, assertion_hash};

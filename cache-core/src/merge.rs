@@ -24,6 +24,7 @@ use std::collections::HashSet;
 
 use crate::changes::{Change, Changes, Guard, Skip};
 use crate::entry::{Entry, EntryId, Version};
+use crate::environment::host_of;
 use crate::time::UnixMillis;
 
 /// The entries of one partition while changes are merged into them: what a store implements to have [`merge`] apply the
@@ -84,6 +85,12 @@ impl Merged {
     pub fn fenced(changes: &Changes) -> Self {
         Self { skipped: changes.iter().map(|change| (id_of(change), Skip::Fenced)).collect(), written: Vec::new() }
     }
+}
+
+/// The host by which accounts are compared: of an environment as an entry spells it, in lower case and without its port.
+/// Empty: the entry names none.
+pub fn account_host(environment: &str) -> String {
+    host_of(environment).chars().flat_map(char::to_lowercase).collect()
 }
 
 /// Applies `changes` in order. `now` is the merging store's clock. The first error of `entries` ends it; the caller then

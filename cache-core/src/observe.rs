@@ -19,6 +19,8 @@ pub struct Stats {
     pub stale_hits: u64,
     /// Partitions read from the store, whole.
     pub loads: u64,
+    /// Lookups that the store was asked for, of partitions too large to be resident.
+    pub finds: u64,
     /// Commits to the store.
     pub commits: u64,
     /// Changes that the store's merge rules skipped.
@@ -38,6 +40,7 @@ pub(crate) enum Count {
     Misses,
     StaleHits,
     Loads,
+    Finds,
     Commits,
     Skipped,
     Errors,
@@ -77,6 +80,7 @@ impl Counters {
             misses: sum(Count::Misses),
             stale_hits: sum(Count::StaleHits),
             loads: sum(Count::Loads),
+            finds: sum(Count::Finds),
             commits: sum(Count::Commits),
             skipped: sum(Count::Skipped),
             errors: sum(Count::Errors),

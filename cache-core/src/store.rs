@@ -7,9 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::changes::{Changes, Committed};
-use crate::entry::{EntryId, Snapshot, Stored, Version};
+use crate::entry::{EntryId, Extent, Snapshot, Stored, Version};
 use crate::environment::Environments;
 use crate::error::Result;
+use crate::lookup_term::LookupTerm;
 use crate::partition::PartitionKey;
 
 /// Keeps the entries of partitions. Object-safe: share it as `Arc<dyn CacheStore>`.
@@ -39,6 +40,28 @@ pub trait CacheStore: fmt::Debug + Send + Sync + 'static {
     /// The entries with these ids, in the order asked; `None` for each that is not there. Stores that can read single
     /// entries read no others.
     async fn get(&self, partition: &PartitionKey, ids: &[EntryId]) -> Result<Vec<Option<Stored>>>;
+
+    /// Every entry of the partition at one moment, as [`load`](Self::load) answers it, unless the store can
+    /// [find](Self::find) single entries and the partition holds more than `limit`: then its stamp alone. `None` if it
+    /// holds nothing.
+    ///
+    /// Provided: loads, whatever the limit.
+    async fn load_within(&self, partition: &PartitionKey, limit: usize) -> Result<Option<Extent>> {
+        let _ = limit;
+        Ok(self.load(partition).await?.map(Extent::Whole))
+    }
+
+    /// The entries that have one of these [terms](crate::Entry::lookup_terms), each once and in no particular order, with
+    /// the partition's stamp of the same moment; `None` if the partition holds nothing. Entries that cannot be read have
+    /// no terms: the answer need not name them. Stores that can find single entries read no others.
+    ///
+    /// Provided: loads, and leaves out the others.
+    async fn find(&self, partition: &PartitionKey, terms: &[LookupTerm]) -> Result<Option<Snapshot>> {
+        let Some(mut snapshot) = self.load(partition).await? else { return Ok(None) };
+        snapshot.entries.retain(|stored| stored.entry.lookup_terms().iter().any(|term| terms.contains(term)));
+        snapshot.unreadable.clear();
+        Ok(Some(snapshot))
+    }
 
     /// Merges `changes` into the partition: all or nothing, durable when it returns.
     async fn commit(&self, partition: &PartitionKey, changes: &Changes) -> Result<Committed>;
@@ -107,6 +130,14 @@ impl<S: CacheStore + ?Sized> CacheStore for Arc<S> {
 
     async fn get(&self, partition: &PartitionKey, ids: &[EntryId]) -> Result<Vec<Option<Stored>>> {
         (**self).get(partition, ids).await
+    }
+
+    async fn load_within(&self, partition: &PartitionKey, limit: usize) -> Result<Option<Extent>> {
+        (**self).load_within(partition, limit).await
+    }
+
+    async fn find(&self, partition: &PartitionKey, terms: &[LookupTerm]) -> Result<Option<Snapshot>> {
+        (**self).find(partition, terms).await
     }
 
     async fn commit(&self, partition: &PartitionKey, changes: &Changes) -> Result<Committed> {

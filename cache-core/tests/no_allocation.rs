@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use cache_core::schema::{AccessToken, ExtendedKey};
 use cache_core::{
-    AccessTokenQuery, Blob, CacheStore, Clock, DocumentStore, Documents, Edit, EditFn, ManualClock, MemoryStore,
-    Modified, PartitionKey, PersistedTokenCache, Result, StoredDocument, TokenCache, UnixSeconds, Version, async_trait,
-    blocking,
+    AccessTokenQuery, Blob, CacheStore, Changes, Clock, Committed, DocumentStore, Documents, Edit, EditFn, EntryId,
+    Extent, Lease, ManualClock, MemoryStore, Modified, PartitionKey, PersistedTokenCache, Result, Snapshot, Stored,
+    StoredDocument, TokenCache, UnixSeconds, Version, async_trait, blocking,
 };
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
@@ -85,6 +85,7 @@ fn assert_no_allocation(store: impl CacheStore, hits_only: bool) {
         }
     }
     assert_eq!(cache.stats().loads, 1, "all answers were resident");
+    assert!(cache.stats().finds <= 2, "one for each query at most");
 }
 
 #[test]
@@ -102,7 +103,59 @@ fn a_hit_within_the_window_allocates_nothing() {
     assert_no_allocation(Documents::new(Document::default()), true);
 }
 
+#[test]
+fn a_hit_or_miss_in_a_part_of_a_large_partition_allocates_nothing() {
+    assert_no_allocation(Large(MemoryStore::new()), false);
+}
+
 const SHARED: PartitionKey = PartitionKey::Shared;
+
+/// A store that finds single entries, and loads nothing that is too large.
+#[derive(Debug)]
+struct Large(MemoryStore);
+
+#[async_trait]
+impl CacheStore for Large {
+    fn name(&self) -> &'static str {
+        "large"
+    }
+
+    async fn load(&self, partition: &PartitionKey) -> Result<Option<Snapshot>> {
+        self.0.load(partition).await
+    }
+
+    async fn load_within(&self, partition: &PartitionKey, _: usize) -> Result<Option<Extent>> {
+        Ok(self.0.stamp(partition).await?.map(Extent::Large))
+    }
+
+    async fn get(&self, partition: &PartitionKey, ids: &[EntryId]) -> Result<Vec<Option<Stored>>> {
+        self.0.get(partition, ids).await
+    }
+
+    async fn commit(&self, partition: &PartitionKey, changes: &Changes) -> Result<Committed> {
+        self.0.commit(partition, changes).await
+    }
+
+    async fn remove(&self, partition: &PartitionKey) -> Result<()> {
+        self.0.remove(partition).await
+    }
+
+    async fn partitions(&self, after: Option<&PartitionKey>, limit: usize) -> Result<Vec<PartitionKey>> {
+        self.0.partitions(after, limit).await
+    }
+
+    async fn stamp(&self, partition: &PartitionKey) -> Result<Option<Version>> {
+        self.0.stamp(partition).await
+    }
+
+    fn stamp_now(&self, partition: &PartitionKey) -> Option<Result<Option<Version>>> {
+        self.0.stamp_now(partition)
+    }
+
+    async fn lease(&self, partition: &PartitionKey, name: &str, wait: std::time::Duration) -> Result<Lease> {
+        self.0.lease(partition, name, wait).await
+    }
+}
 
 /// One document in memory, with stamps as long as those of files.
 #[derive(Debug, Default)]

@@ -1,12 +1,12 @@
-//! Random commits to three stores against a model of the merge rules, written from the table in `cache_core::merge`.
+//! Random commits to four stores against a model of the merge rules, written from the table in `cache_core::merge`.
 //!
-//! The stores keep readable entries, sealed entries, and documents. Each has a model of its own, since the sealed one
-//! takes the same content in other words for other content.
+//! The stores keep readable entries, sealed entries, documents, and rows of a database. Each has a model of its own, since
+//! sealed ones take the same content in other words for other content.
 
 #![no_main]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arbitrary::Arbitrary;
 use cache_core::schema::section;
@@ -14,6 +14,8 @@ use cache_core::{
     Blob, CacheStore, Change, Changes, Clock, Documents, Entry, EntryId, Guard, ManualClock, MemoryStore, PartitionKey,
     Skip, UnixMillis, UnixSeconds, Version,
 };
+use cache_crypto::{Envelope, Key};
+use cache_sqlite::SqliteStore;
 use cache_testkit::MemoryDocuments;
 use cache_testkit::entries::{self, EntryBuilder};
 use libfuzzer_sys::fuzz_target;
@@ -86,11 +88,17 @@ enum Guarded {
 fuzz_target!(|operations: Vec<Operation>| {
     let clock = Arc::new(ManualClock::at(NOW));
     let shared = || Arc::clone(&clock) as Arc<dyn Clock>;
-    let mut stores = [
+    let mut stores = vec![
         Tested::new(MemoryStore::with_clock(shared()), true),
         Tested::new(MemoryStore::sealed(shared()), false),
         Tested::new(Documents::with_clock(MemoryDocuments::new(), shared()), true),
     ];
+    // To make a database takes longer than all the rest.
+    let folder = (operations.len() % 4 == 3).then(|| tempfile::tempdir_in("/dev/shm").expect("a folder in memory"));
+    if let Some(folder) = &folder {
+        let database = SqliteStore::at(folder.path().join("tokens.db")).protector(protector());
+        stores.push(Tested::new(database.clock(shared()).open().expect("sound settings"), false));
+    }
     for operation in &operations {
         match operation {
             Operation::Commit { partition, fence, steps, twice } => {
@@ -120,6 +128,11 @@ fuzz_target!(|operations: Vec<Operation>| {
         }
     }
 });
+
+fn protector() -> Arc<Envelope> {
+    static PROTECTOR: OnceLock<Arc<Envelope>> = OnceLock::new();
+    Arc::clone(PROTECTOR.get_or_init(|| Arc::new(Envelope::with_key(Key::from_bytes(&[7; Key::LEN])))))
+}
 
 /// A step with all that it refers to looked up: what a writer has seen is named by its JSON, whose version each store
 /// has given.

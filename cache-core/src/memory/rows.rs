@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::client::Sealed;
 use crate::entry::{Entry, EntryId, Version};
-use crate::environment::host_of;
+use crate::merge::account_host;
 use crate::schema::section;
 use crate::time::UnixMillis;
 
@@ -57,8 +57,7 @@ impl Tags {
 
     /// Home account ids are compared exactly, hosts ignoring case and port.
     pub(super) fn account(&self, home_account_id: &str, environment: &str) -> Tag {
-        let host: String = host_of(environment).chars().flat_map(char::to_lowercase).collect();
-        self.tag(b"account", &[home_account_id.as_bytes(), host.as_bytes()])
+        self.tag(b"account", &[home_account_id.as_bytes(), account_host(environment).as_bytes()])
     }
 
     pub(super) fn version(&self, entry: &Entry) -> Version {

@@ -1,10 +1,10 @@
 //! Before and after access: for libraries that keep an in-memory cache of their own and only know whole documents.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use super::PersistedTokenCache;
-use super::resident::Loaded;
+use super::loaded::Whole;
 use crate::changes::{Changes, Skip};
 use crate::entry::EntryId;
 use crate::error::{Error, ErrorKind, Result};
@@ -50,26 +50,21 @@ impl<'a> AccessContext<'a> {
 pub struct Access {
     cache: PersistedTokenCache,
     partition: PartitionKey,
-    loaded: Arc<Loaded>,
+    whole: Whole,
     began: UnixMillis,
     document: OnceLock<Blob>,
 }
 
 impl Access {
-    pub(super) fn new(
-        cache: PersistedTokenCache,
-        partition: PartitionKey,
-        loaded: Arc<Loaded>,
-        began: UnixMillis,
-    ) -> Self {
-        Self { cache, partition, loaded, began, document: OnceLock::new() }
+    pub(super) fn new(cache: PersistedTokenCache, partition: PartitionKey, whole: Whole, began: UnixMillis) -> Self {
+        Self { cache, partition, whole, began, document: OnceLock::new() }
     }
 
     /// The unified cache document to deserialize, replacing what the library has in memory; `None`: the partition holds
     /// nothing, start empty.
     pub fn document(&self) -> Option<&[u8]> {
-        self.loaded.stamp.as_ref()?;
-        Some(self.document.get_or_init(|| self.loaded.tokens.serialize()).expose())
+        self.whole.stamp()?;
+        Some(self.document.get_or_init(|| self.whole.tokens().serialize()).expose())
     }
 
     /// Stores what the library changed: `document` is its memory, serialized; `None`: nothing changed.
@@ -80,7 +75,7 @@ impl Access {
     /// is not. Nothing is written then.
     pub async fn after_access(self, document: Option<&[u8]>) -> Result<Vec<(EntryId, Skip)>> {
         let Some(document) = document else { return Ok(Vec::new()) };
-        if document.is_empty() && !self.loaded.tokens.is_empty() {
+        if document.is_empty() && !self.whole.tokens().is_empty() {
             // What MSAL.NET's memory gives after a document that it could not load.
             return Err(Error::new(
                 ErrorKind::InvalidInput,
@@ -88,9 +83,9 @@ impl Access {
                  nothing changed",
             ));
         }
-        let theirs = TokenCache::deserialize_with(document, self.loaded.tokens.environments().clone())?;
+        let theirs = TokenCache::deserialize_with(document, self.whole.tokens().environments().clone())?;
         let now = self.cache.0.clock.now();
-        let changes = self.loaded.tokens.difference(&theirs, &self.partition, self.began, now);
+        let changes = self.whole.tokens().difference(&theirs, &self.partition, self.began, now);
         let changes = Changes::new(changes);
         self.cache.commit(&self.partition, &changes).await
     }

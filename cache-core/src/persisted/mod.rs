@@ -3,6 +3,8 @@
 
 mod access;
 mod freshness;
+mod loaded;
+mod lookup;
 mod resident;
 
 use std::sync::Arc;
@@ -12,19 +14,20 @@ use tracing::{Instrument as _, debug, debug_span};
 pub use self::access::{Access, AccessContext};
 pub use self::freshness::Freshness;
 
-pub(crate) use self::resident::NotFresh;
+pub(crate) use self::loaded::NotFresh;
 
-use self::resident::{Fresh, Loaded, Resident};
+use self::loaded::{Loaded, Whole};
+use self::resident::Resident;
 use crate::blocking_work;
 use crate::changes::{Changes, Committed, Skip};
-use crate::entry::{EntryId, Snapshot};
+use crate::entry::{EntryId, Extent, Snapshot};
 use crate::environment::Environments;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::observe::{Count, Counters, Stats, partition_tag};
 use crate::partition::PartitionKey;
 use crate::schema::AccessToken;
 use crate::store::CacheStore;
-use crate::time::{Clock, SystemClock};
+use crate::time::{Clock, SystemClock, UnixMillis};
 use crate::token_cache::{AccessTokenQuery, TokenCache};
 
 /// Token caches over a store, one per partition, kept resident in memory within a bound.
@@ -77,6 +80,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     environments: Environments,
     freshness: Freshness,
+    /// The most entries of a partition that is resident whole, where the store can find single ones.
+    resident_entries: usize,
     resident: Resident,
     counters: Counters,
 }
@@ -100,6 +105,7 @@ pub struct Builder {
     environments: Environments,
     freshness: Freshness,
     resident_bytes: u64,
+    resident_entries: usize,
 }
 
 impl Builder {
@@ -115,6 +121,18 @@ impl Builder {
     #[must_use]
     pub fn resident_bytes(mut self, bytes: u64) -> Self {
         self.resident_bytes = bytes;
+        self
+    }
+
+    /// How many entries a partition may have to be resident whole. Without it: 1,000. A partition with more, in a store
+    /// that can [find](CacheStore::find) single entries, is not loaded to answer a lookup: the answers are kept one by
+    /// one, about as many as this, until the partition changes. [`read`](PersistedTokenCache::read),
+    /// [`update`](PersistedTokenCache::update) and [`before_access`](PersistedTokenCache::before_access) load it at every
+    /// call. One that grows by updates of this cache while it is resident stays so. Stores that keep whole documents load
+    /// any partition whole.
+    #[must_use]
+    pub fn resident_entries(mut self, entries: usize) -> Self {
+        self.resident_entries = entries;
         self
     }
 
@@ -135,10 +153,11 @@ impl Builder {
 
     /// The cache with these settings.
     pub fn build(self) -> PersistedTokenCache {
-        let Self { store, clock, environments, freshness, resident_bytes } = self;
+        let Self { store, clock, environments, freshness, resident_bytes, resident_entries } = self;
         let resident = Resident::bounded(resident_bytes);
         let counters = Counters::default();
-        PersistedTokenCache(Arc::new(Inner { store, clock, environments, freshness, resident, counters }))
+        let inner = Inner { store, clock, environments, freshness, resident_entries, resident, counters };
+        PersistedTokenCache(Arc::new(inner))
     }
 }
 
@@ -152,6 +171,7 @@ impl PersistedTokenCache {
             environments,
             freshness: Freshness::default(),
             resident_bytes: 64 << 20,
+            resident_entries: 1000,
         }
     }
 
@@ -174,8 +194,8 @@ impl PersistedTokenCache {
     /// Calls `look` with the content that the store holds now; never writes. A partition that holds nothing is an empty
     /// cache; a store that cannot be read is an error.
     pub async fn read<R>(&self, partition: &PartitionKey, look: impl FnOnce(&TokenCache) -> R) -> Result<R> {
-        let loaded = self.validated(partition).await?;
-        Ok(look(&loaded.tokens))
+        let whole = self.validated(partition).await?;
+        Ok(look(whole.tokens()))
     }
 
     /// Calls `change` once with the content that the store holds now, and commits what it changed, if anything: merged
@@ -189,18 +209,21 @@ impl PersistedTokenCache {
         partition: &PartitionKey,
         change: impl FnOnce(&mut TokenCache) -> R,
     ) -> Result<Updated<R>> {
-        let loaded = self.validated(partition).await?;
-        let mut tokens = loaded.tokens.clone();
+        let whole = self.validated(partition).await?;
+        let mut tokens = whole.tokens().clone();
         let value = change(&mut tokens);
-        let skipped = self.commit_changed(partition, &loaded, tokens).await?;
+        let skipped = self.commit_changed(partition, &whole, tokens).await?;
         Ok(Updated { value, skipped })
     }
 
     /// The access token that answers the query best, if there is one that is usable now.
     ///
     /// From the resident cache if its content is [fresh](Freshness): then no I/O beyond one cheap stamp check, no
-    /// parsing, no allocation. Else the partition is validated first, and loaded anew if it changed. `None`: the store
-    /// was asked, or is fresh, and holds no such token.
+    /// parsing, no allocation. Else the partition is validated first, and loaded anew if it changed; of one that is [too
+    /// large](Builder::resident_entries) only the few tokens are read that may answer. `None`: the store was asked, or is
+    /// fresh, and holds no such token.
+    ///
+    /// Name a tenant where you can: a query without one is answered by the whole partition, however large that is.
     pub async fn access_token(
         &self,
         partition: &PartitionKey,
@@ -213,46 +236,6 @@ impl PersistedTokenCache {
         }
     }
 
-    /// The answer of resident content: without a future, a lock, an allocation.
-    pub(crate) fn resident_access_token(
-        &self,
-        partition: &PartitionKey,
-        query: &AccessTokenQuery<'_>,
-    ) -> Result<Option<Arc<AccessToken>>, NotFresh> {
-        let inner = &*self.0;
-        // Asked before the look. So is content that has this stamp no older than the question, and a store that takes
-        // long to answer keeps no content from being freed.
-        let stamp = inner.store.stamp_now(partition);
-        let now = inner.clock.now();
-        let find = |loaded: &Arc<Loaded>| {
-            let fresh = loaded.fresh(stamp.as_ref(), inner.freshness, now)?;
-            match loaded.tokens.access_token(query, now.to_seconds()) {
-                Some(token) => Ok(Some(Arc::clone(token))),
-                // It leads to a request to the identity provider, so that only validated content may say so.
-                None if fresh == Fresh::Validated => Ok(None),
-                None => Err(NotFresh),
-            }
-        };
-        let token = inner.resident.look(partition, find).unwrap_or(Err(NotFresh))?;
-        inner.counters.add(if token.is_some() { Count::Hits } else { Count::Misses }, 1);
-        Ok(token)
-    }
-
-    /// The answer of content that is the store's now, else of what may be served while the store is out of reach.
-    pub(crate) async fn validated_access_token(
-        &self,
-        partition: &PartitionKey,
-        query: &AccessTokenQuery<'_>,
-    ) -> Result<Option<Arc<AccessToken>>> {
-        let loaded = match self.validated(partition).await {
-            Ok(loaded) => loaded,
-            Err(error) => return self.serve_stale(partition, query, error),
-        };
-        let token = loaded.tokens.access_token(query, self.now()).map(Arc::clone);
-        self.0.counters.add(if token.is_some() { Count::Hits } else { Count::Misses }, 1);
-        Ok(token)
-    }
-
     /// Deletes the whole partition from the store and from memory.
     pub async fn remove_partition(&self, partition: &PartitionKey) -> Result<()> {
         let _write = self.0.resident.write(partition);
@@ -263,15 +246,15 @@ impl PersistedTokenCache {
     /// before-access notification. Without the success of this call nothing can be written back.
     pub async fn before_access(&self, context: &AccessContext<'_>) -> Result<Access> {
         let began = self.0.clock.now();
-        let loaded = self.validated(context.partition).await?;
-        Ok(Access::new(self.clone(), context.partition.clone(), loaded, began))
+        let whole = self.validated(context.partition).await?;
+        Ok(Access::new(self.clone(), context.partition.clone(), whole, began))
     }
 
-    /// Commits what `tokens`, a changed copy of `loaded`, remembers, and keeps it resident where that is exact.
+    /// Commits what `tokens`, a changed copy of `whole`, remembers, and keeps it resident where that is exact.
     async fn commit_changed(
         &self,
         partition: &PartitionKey,
-        loaded: &Loaded,
+        whole: &Whole,
         mut tokens: TokenCache,
     ) -> Result<Vec<(EntryId, Skip)>> {
         let inner = &*self.0;
@@ -283,7 +266,9 @@ impl PersistedTokenCache {
         }
         let write = inner.resident.write(partition);
         let Committed { before, after, skipped, written, others_changed } = self.committed(partition, &changes).await?;
-        if before == loaded.stamp && skipped.is_empty() && !others_changed && after.is_some() {
+        if whole.is_large() {
+            debug!(skipped = skipped.len(), "the partition is too large to be resident");
+        } else if before.as_ref() == whole.stamp() && skipped.is_empty() && !others_changed && after.is_some() {
             // Nobody else wrote: the store now holds exactly this.
             tokens.adopt(written);
             write.adopt(Loaded::new(partition.clone(), tokens, after, now));
@@ -311,71 +296,93 @@ impl PersistedTokenCache {
         Ok(committed)
     }
 
-    /// The content that the store holds now: resident if its stamp is still the store's, else loaded.
-    async fn validated(&self, partition: &PartitionKey) -> Result<Arc<Loaded>> {
-        let inner = &*self.0;
-        if let Some(loaded) = inner.resident.get(partition) {
-            let asked = inner.clock.now();
-            let stamp = match inner.store.stamp_now(partition) {
-                Some(stamp) => stamp,
-                None => inner.store.stamp(partition).await,
-            };
-            if self.counted(stamp)? == loaded.stamp {
-                loaded.confirm(asked);
-                return Ok(loaded);
-            }
-            // Known to be old from here on: not even an outage makes it good again.
-            inner.resident.forget(&loaded);
+    /// All that the store holds now: resident if its stamp is still the store's, else loaded.
+    async fn validated(&self, partition: &PartitionKey) -> Result<Whole> {
+        let seen = match self.0.resident.get(partition) {
+            Some(loaded) => self.revalidated(loaded).await?,
+            None => None,
+        };
+        if let Some(whole) = seen.as_ref().and_then(Whole::of) {
+            return Ok(whole);
+        }
+        let is_large = seen.as_ref().is_some_and(|seen| seen.is_known_to_be_large());
+        if !is_large && let Some(whole) = self.load_within(partition, seen.as_ref()).await? {
+            return Ok(whole);
         }
         self.load(partition).await
     }
 
-    async fn load(&self, partition: &PartitionKey) -> Result<Arc<Loaded>> {
+    /// The content if its stamp is still the store's. Else what is known of a large partition then: that it is large.
+    async fn revalidated(&self, loaded: Arc<Loaded>) -> Result<Option<Arc<Loaded>>> {
+        let inner = &*self.0;
+        let asked = inner.clock.now();
+        let stamp = match inner.store.stamp_now(&loaded.partition) {
+            Some(stamp) => stamp,
+            None => inner.store.stamp(&loaded.partition).await,
+        };
+        let stamp = self.counted(stamp)?;
+        if stamp == loaded.stamp {
+            loaded.confirm(asked);
+            return Ok(Some(loaded));
+        }
+        // Known to be old from here on: not even an outage makes it good again.
+        let anew = stamp.and_then(|stamp| loaded.anew(stamp, asked)).map(Arc::new);
+        inner.resident.forget(&loaded, anew.as_ref());
+        Ok(anew)
+    }
+
+    /// The whole partition, loaded; `None`: it is too large to be resident, which is noted in the place of what was
+    /// `seen` there.
+    async fn load_within(&self, partition: &PartitionKey, seen: Option<&Arc<Loaded>>) -> Result<Option<Whole>> {
         let inner = &*self.0;
         let span = debug_span!("token_cache.load", partition = %partition_tag(partition));
         // Taken before the read: content that is read later is at least as new as this.
         let (now, began) = (inner.clock.now(), inner.resident.moment(partition));
-        let snapshot = inner.store.load(partition).instrument(span).await;
-        let snapshot = self.counted(snapshot)?;
+        let extent = inner.store.load_within(partition, inner.resident_entries).instrument(span).await;
+        let snapshot = match self.counted(extent)? {
+            Some(Extent::Large(stamp)) => {
+                let part = Loaded::part(partition.clone(), inner.environments.clone(), stamp, now);
+                // What others have found meanwhile is worth more.
+                inner.resident.keep_instead(seen, &Arc::new(part), began);
+                return Ok(None);
+            }
+            Some(Extent::Whole(snapshot)) => Some(snapshot),
+            None => None,
+        };
         inner.counters.add(Count::Loads, 1);
-        let stamp = snapshot.as_ref().map(|snapshot| snapshot.stamp.clone());
-        let tokens = self.index(snapshot).await;
-        let loaded = Arc::new(Loaded::new(partition.clone(), tokens, stamp, now));
-        inner.resident.keep(&loaded, began);
-        Ok(loaded)
+        let whole = self.index(partition, snapshot, now).await;
+        inner.resident.keep(whole.loaded(), began);
+        Ok(Some(whole))
     }
 
-    /// Indexes a snapshot; a large one off the runtime's own threads.
-    async fn index(&self, snapshot: Option<Snapshot>) -> TokenCache {
+    /// The whole partition, which was too large to be resident: kept if it is not any more.
+    async fn load(&self, partition: &PartitionKey) -> Result<Whole> {
+        let inner = &*self.0;
+        let span = debug_span!("token_cache.load", partition = %partition_tag(partition));
+        let (now, began) = (inner.clock.now(), inner.resident.moment(partition));
+        let snapshot = self.counted(inner.store.load(partition).instrument(span).await)?;
+        inner.counters.add(Count::Loads, 1);
+        let is_large = snapshot.as_ref().is_some_and(|snapshot| snapshot.entries.len() > inner.resident_entries);
+        let whole = self.index(partition, snapshot, now).await;
+        if is_large {
+            return Ok(whole.large());
+        }
+        inner.resident.keep(whole.loaded(), began);
+        Ok(whole)
+    }
+
+    /// Indexes what was loaded at `now` or later; a large snapshot off the runtime's own threads.
+    async fn index(&self, partition: &PartitionKey, snapshot: Option<Snapshot>, now: UnixMillis) -> Whole {
         /// About 5 ms of work.
         const LARGE: usize = 1000;
         let environments = self.0.environments.clone();
-        if snapshot.as_ref().is_some_and(|snapshot| snapshot.entries.len() > LARGE) {
+        let stamp = snapshot.as_ref().map(|snapshot| snapshot.stamp.clone());
+        let tokens = if snapshot.as_ref().is_some_and(|snapshot| snapshot.entries.len() > LARGE) {
             blocking_work::run(move || TokenCache::from_snapshot(snapshot.as_ref(), environments)).await
         } else {
             TokenCache::from_snapshot(snapshot.as_ref(), environments)
-        }
-    }
-
-    /// The token of content that could not be validated, if the freshness allows that and the store is out of reach.
-    fn serve_stale(
-        &self,
-        partition: &PartitionKey,
-        query: &AccessTokenQuery<'_>,
-        error: Error,
-    ) -> Result<Option<Arc<AccessToken>>> {
-        let away = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Busy);
-        let bounded = matches!(self.0.freshness, Freshness::Bounded(_));
-        // Content that is known to be old is not resident any more.
-        let find = |loaded: &Arc<Loaded>| loaded.tokens.access_token(query, self.now()).map(Arc::clone);
-        let token = if away && bounded { self.0.resident.look(partition, find).flatten() } else { None };
-        match token {
-            Some(token) => {
-                self.0.counters.add(Count::StaleHits, 1);
-                Ok(Some(token))
-            }
-            None => Err(error),
-        }
+        };
+        Whole::new(partition.clone(), tokens, stamp, now)
     }
 
     fn counted<T>(&self, result: Result<T>) -> Result<T> {

@@ -11,93 +11,13 @@
 
 use std::fmt;
 use std::hash::BuildHasher as _;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use foldhash::fast::RandomState;
 
-use super::Freshness;
-use crate::entry::Version;
-use crate::error::Result;
+use super::loaded::Loaded;
 use crate::partition::PartitionKey;
-use crate::time::UnixMillis;
-use crate::token_cache::TokenCache;
-
-/// A partition as it was loaded, or as a commit of ours left it.
-pub(super) struct Loaded {
-    pub(super) partition: PartitionKey,
-    pub(super) tokens: TokenCache,
-    /// The store's stamp of this content; `None`: it held nothing.
-    pub(super) stamp: Option<Version>,
-    weight: u64,
-    /// When the stamp was last compared, in milliseconds since 1970.
-    checked_at: AtomicI64,
-    /// Whether there was a look since the clock hand came by.
-    used: AtomicBool,
-}
-
-/// Why resident content may answer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fresh {
-    /// Its stamp is the store's.
-    Validated,
-    /// Its stamp was compared not long ago.
-    WithinWindow,
-}
-
-/// Resident content may not answer: the store is to be asked.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct NotFresh;
-
-impl Loaded {
-    /// Content that the store held at `now` or later.
-    pub(super) fn new(partition: PartitionKey, tokens: TokenCache, stamp: Option<Version>, now: UnixMillis) -> Self {
-        /// The partition's key and its place in the table, about.
-        const OVERHEAD: usize = 512;
-        let weight = (tokens.weight() + OVERHEAD) as u64;
-        Self { partition, tokens, stamp, weight, checked_at: AtomicI64::new(now.0), used: AtomicBool::new(true) }
-    }
-
-    /// Notes that the stamp was compared and is still this one.
-    pub(super) fn confirm(&self, now: UnixMillis) {
-        self.checked_at.store(now.0, Ordering::Relaxed);
-    }
-
-    /// Whether an access token may be taken from this content, with the answer to
-    /// [`stamp_now`](crate::CacheStore::stamp_now).
-    pub(super) fn fresh(
-        &self,
-        stamp: Option<&Result<Option<Version>>>,
-        freshness: Freshness,
-        now: UnixMillis,
-    ) -> Result<Fresh, NotFresh> {
-        match (stamp, freshness) {
-            (Some(Ok(stamp)), _) if *stamp == self.stamp => Ok(Fresh::Validated),
-            (None, Freshness::Bounded(window)) if self.is_within(window, now) => Ok(Fresh::WithinWindow),
-            // Of an error, the full validation decides what it means.
-            _ => Err(NotFresh),
-        }
-    }
-
-    /// Whether the stamp was compared less than `window` ago. A clock that was set back counts as long ago.
-    fn is_within(&self, window: Duration, now: UnixMillis) -> bool {
-        let checked_at = self.checked_at();
-        checked_at <= now && now.since(checked_at) < window
-    }
-
-    fn checked_at(&self) -> UnixMillis {
-        UnixMillis(self.checked_at.load(Ordering::Relaxed))
-    }
-
-    fn mark_used(&self) {
-        // A store would take the cache line away from the other threads even if it changed nothing.
-        if !self.used.load(Ordering::Relaxed) {
-            self.used.store(true, Ordering::Relaxed);
-        }
-    }
-}
 
 /// Loaded partitions; those that nobody uses leave when the bound is reached. A partition larger than the bound is
 /// never kept, and so is loaded at every look.
@@ -179,18 +99,31 @@ impl Resident {
     /// at a later time than this.
     pub(super) fn keep(&self, loaded: &Arc<Loaded>, began: Moment) {
         let mut displaced = Displaced::new();
-        let mut ledger = self.ledger();
-        let is_late = self.look(&loaded.partition, |present| present.checked_at() > loaded.checked_at()) == Some(true);
-        if ledger.epochs[began.at] == began.epoch && !is_late {
-            self.put(&mut ledger, &mut displaced, loaded);
-        }
+        self.keep_by(&mut self.ledger(), &mut displaced, loaded, began);
     }
 
-    /// Forgets content that turned out to be old, unless it has been replaced already.
-    pub(super) fn forget(&self, old: &Arc<Loaded>) {
+    /// The same if what is there of the partition is still `seen`; answers whether it was.
+    pub(super) fn keep_instead(&self, seen: Option<&Arc<Loaded>>, loaded: &Arc<Loaded>, began: Moment) -> bool {
         let mut displaced = Displaced::new();
         let mut ledger = self.ledger();
-        self.take_out(&mut ledger, &mut displaced, self.place(&old.partition), |loaded| Arc::ptr_eq(loaded, old));
+        let is_seen = |present: &Arc<Loaded>| seen.is_some_and(|seen| Arc::ptr_eq(present, seen));
+        let unchanged = self.look(&loaded.partition, is_seen).unwrap_or(seen.is_none());
+        if unchanged {
+            self.keep_by(&mut ledger, &mut displaced, loaded, began);
+        }
+        unchanged
+    }
+
+    /// Forgets content that turned out to be old, and keeps `anew` in its place, unless it has been replaced already.
+    /// What a commit of ours left or will leave is not displaced: it has replaced the old content, or will replace `anew`.
+    pub(super) fn forget(&self, old: &Arc<Loaded>, anew: Option<&Arc<Loaded>>) {
+        let mut displaced = Displaced::new();
+        let mut ledger = self.ledger();
+        let is_there = self.look(&old.partition, |present| Arc::ptr_eq(present, old)) == Some(true);
+        match anew {
+            Some(anew) if is_there => self.put(&mut ledger, &mut displaced, anew),
+            _ => self.take_out(&mut ledger, &mut displaced, self.place(&old.partition), |one| Arc::ptr_eq(one, old)),
+        }
     }
 
     /// Begins a commit or a removal.
@@ -207,10 +140,17 @@ impl Resident {
         (ledger.partitions, ledger.bytes)
     }
 
+    fn keep_by(&self, ledger: &mut Ledger, displaced: &mut Displaced, loaded: &Arc<Loaded>, began: Moment) {
+        let is_late = self.look(&loaded.partition, |present| present.checked_at() > loaded.checked_at()) == Some(true);
+        if ledger.epochs[began.at] == began.epoch && !is_late {
+            self.put(ledger, displaced, loaded);
+        }
+    }
+
     /// Puts `loaded` in the place of what there is of its partition, and makes room for it.
     fn put(&self, ledger: &mut Ledger, displaced: &mut Displaced, loaded: &Arc<Loaded>) {
         let at = self.place(&loaded.partition);
-        if loaded.weight > self.bound {
+        if loaded.weight() > self.bound {
             return self.take_out(ledger, displaced, at, |other| other.partition == loaded.partition);
         }
         let mut bucket = self.buckets[at].load().as_deref().cloned().unwrap_or_default();
@@ -233,11 +173,11 @@ impl Resident {
                 if excess == 0 || Arc::ptr_eq(loaded, newest) {
                     return false;
                 }
-                if honoured < HONOURED && loaded.used.swap(false, Ordering::Relaxed) {
+                if honoured < HONOURED && loaded.take_mark() {
                     honoured += 1;
                     return false;
                 }
-                excess = excess.saturating_sub(loaded.weight);
+                excess = excess.saturating_sub(loaded.weight());
                 true
             });
         }
@@ -261,7 +201,7 @@ impl Resident {
     }
 
     fn exchange(&self, ledger: &mut Ledger, displaced: &mut Displaced, at: usize, bucket: Bucket) {
-        let bytes = |bucket: &Bucket| bucket.iter().map(|loaded| loaded.weight).sum::<u64>();
+        let bytes = |bucket: &Bucket| bucket.iter().map(|loaded| loaded.weight()).sum::<u64>();
         ledger.bytes += bytes(&bucket);
         ledger.partitions += bucket.len();
         let bucket = if bucket.is_empty() { None } else { Some(Arc::new(bucket)) };

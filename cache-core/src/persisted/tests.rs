@@ -1,5 +1,7 @@
 mod hits;
+mod large;
 mod races;
+mod rows;
 
 use std::time::Duration;
 
@@ -7,6 +9,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::document_store::{DocumentStore, Documents, EditFn, Modified, StoredDocument};
+use crate::error::{Error, ErrorKind};
 use crate::memory::MemoryStore;
 use crate::schema::{Account, RefreshToken};
 use crate::store::Lease;

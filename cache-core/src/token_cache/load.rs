@@ -37,12 +37,17 @@ impl TokenCache {
     /// The cache that a store holds; puts and removals from here on are remembered as changes to it.
     pub(crate) fn from_snapshot(snapshot: Option<&Snapshot>, environments: Environments) -> Self {
         let mut cache = Self::with_environments(environments);
-        let mut texts = Texts::default();
-        for Stored { entry, version } in snapshot.iter().flat_map(|snapshot| &snapshot.entries) {
-            cache.load(entry.clone(), Some(version), &mut texts);
-        }
+        cache.load_stored(snapshot.map_or(&[], |snapshot| &snapshot.entries));
         cache.journal = Some(Journal::default());
         cache
+    }
+
+    /// Puts what a store holds, in place of what is there of it already.
+    pub(crate) fn load_stored(&mut self, stored: &[Stored]) {
+        let mut texts = Texts::default();
+        for Stored { entry, version } in stored {
+            self.load(entry.clone(), Some(version), &mut texts);
+        }
     }
 
     /// Puts an entry that the store held in this version; `None`: that it did not hold.

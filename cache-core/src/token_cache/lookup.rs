@@ -270,7 +270,7 @@ pub(super) fn refresh_owner(token: &RefreshToken) -> &str {
 }
 
 /// Whose token this is.
-pub(super) fn owner(token: &AccessToken) -> Owner<'_> {
+pub(crate) fn owner(token: &AccessToken) -> Owner<'_> {
     match (&token.assertion_hash, token.home_account_id.as_deref()) {
         (Some(hash), _) => Owner::Assertion(hash.expose()),
         (None, Some(home_account_id)) => Owner::User(home_account_id),

@@ -22,6 +22,8 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use self::accounts::{AccountGroup, TenantProfile};
+pub(crate) use self::lookup::owner;
+pub(crate) use self::query::Owner;
 pub use self::query::{AccessTokenQuery, RefreshTokenQuery, Scopes};
 pub(crate) use self::standing::Standing;
 pub use self::write::{Insertable, TokenResponse};

@@ -17,12 +17,12 @@ use super::steps::{Step, steps};
 
 /// Any question for access tokens, its texts by their places in the alphabet.
 #[derive(Debug, Clone)]
-struct Draft {
+pub(crate) struct Draft {
     scopes: Vec<u8>,
     bytes: [u8; 13],
 }
 
-fn drafts() -> impl Strategy<Value = Draft> {
+pub(crate) fn drafts() -> impl Strategy<Value = Draft> {
     (prop::collection::vec(any::<u8>(), 0..4), any::<[u8; 13]>()).prop_map(|(scopes, bytes)| Draft { scopes, bytes })
 }
 
@@ -55,7 +55,7 @@ impl Draft {
 }
 
 /// Everything that there is to ask: what the drafts say, and every token that is there.
-fn questions(drafts: &[Draft], texts: &Alphabet, cache: &TokenCache) -> Vec<Question> {
+pub(crate) fn questions(drafts: &[Draft], texts: &Alphabet, cache: &TokenCache) -> Vec<Question> {
     let drafted = drafts.iter().map(|draft| draft.question(texts));
     // In an order that is the same for every cache that holds the same.
     let there: BTreeMap<EntryId, _> = cache.access_tokens().collect();
@@ -91,7 +91,13 @@ fn again(cache: &TokenCache) -> TokenCache {
     TokenCache::deserialize_with(cache.serialize().expose(), environments()).expect("what we write loads")
 }
 
-fn made(texts: &Alphabet, steps: &[Step], cache: &mut TokenCache, first: usize) -> Result<(), TestCaseError> {
+/// Makes changes, the first of which has this number.
+pub(crate) fn made(
+    texts: &Alphabet,
+    steps: &[Step],
+    cache: &mut TokenCache,
+    first: usize,
+) -> Result<(), TestCaseError> {
     steps.iter().enumerate().try_for_each(|(n, step)| step.apply(texts, first + n, cache))
 }
 

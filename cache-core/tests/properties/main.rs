@@ -3,6 +3,7 @@
 //!
 //! - [`lookup`]: every lookup against the scans of [`reference`](mod@reference), before and after changes, and once more
 //!   after the cache was written and read again; and what insertions and removals take along.
+//! - [`terms`]: the entries that a store finds by a query's term, against the whole cache.
 //! - [`journal`]: what a closure made of a cache is what the store holds afterwards, whoever else writes.
 //! - [`environments`]: groups of hosts.
 //! - [`reapply`]: a document that two processes share with a careless library.
@@ -18,6 +19,7 @@ mod lookup;
 mod reapply;
 mod reference;
 mod steps;
+mod terms;
 
 use proptest::test_runner::{Config, RngAlgorithm};
 

@@ -38,6 +38,7 @@ pub mod atomic;
 pub mod cancellation;
 pub mod contention;
 pub mod fence;
+pub mod finding;
 pub mod guards;
 pub mod handles;
 pub mod leases;

@@ -139,7 +139,7 @@ pub async fn what_was_written_is_there_when_opened_again(setup: &Setup<'_>) {
     assert_eq!(again.partitions(None, 10).await.expect("partitions"), [setup.partition().clone()]);
 }
 
-fn one_of_each() -> Vec<Entry> {
+pub(super) fn one_of_each() -> Vec<Entry> {
     let later = UnixSeconds(NOW.0 + 3600);
     vec![
         access_token("at").of(ALICE, PUBLIC[0]).at(now_plus(0)).expires(later).entry(),

@@ -112,6 +112,23 @@ macro_rules! conformance_suite {
                 partitions_are_apart
                 what_was_written_is_there_when_opened_again
             ]
+            finding: [
+                every_owner_s_tokens_are_found
+                every_scope_finds_its_tokens
+                case_does_not_matter_where_lookups_ignore_it
+                texts_that_are_nearly_one_are_told_apart
+                keys_and_components_are_told_apart
+                of_several_terms_each_finds_its_tokens
+                twins_are_all_found
+                nothing_but_access_tokens_is_found
+                a_replaced_token_is_found_by_its_new_scopes_only
+                what_was_removed_is_not_found
+                nothing_is_found_in_an_empty_partition
+                another_partition_s_tokens_are_not_found
+                a_find_has_the_present_stamp_and_versions
+                a_load_within_its_limit_is_whole
+                a_load_beyond_its_limit_has_the_present_stamp
+            ]
             stamps: [
                 every_answer_about_the_stamp_agrees
                 a_stamp_never_repeats
@@ -264,6 +281,7 @@ mod tests {
             ("fence", include_str!("fence.rs")),
             ("atomic", include_str!("atomic.rs")),
             ("reading", include_str!("reading.rs")),
+            ("finding", include_str!("finding.rs")),
             ("stamps", include_str!("stamps.rs")),
             ("handles", include_str!("handles.rs")),
             ("contention", include_str!("contention.rs")),

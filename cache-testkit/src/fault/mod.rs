@@ -53,6 +53,8 @@ pub enum Fault {
 pub enum Operation {
     Load,
     Get,
+    LoadWithin,
+    Find,
     Commit,
     Remove,
     Partitions,

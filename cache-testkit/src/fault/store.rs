@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_core::{
-    CacheStore, Changes, Committed, EntryId, Environments, Lease, LeaseHandle, PartitionKey, Result, Snapshot, Stored,
-    Version,
+    CacheStore, Changes, Committed, EntryId, Environments, Extent, Lease, LeaseHandle, LookupTerm, PartitionKey,
+    Result, Snapshot, Stored, Version,
 };
 
 use super::{Fault, Faults, Operation};
@@ -43,6 +43,14 @@ impl<S: CacheStore> CacheStore for FaultyStore<S> {
 
     async fn get(&self, partition: &PartitionKey, ids: &[EntryId]) -> Result<Vec<Option<Stored>>> {
         self.faults.around(Operation::Get, self.store.get(partition, ids)).await
+    }
+
+    async fn load_within(&self, partition: &PartitionKey, limit: usize) -> Result<Option<Extent>> {
+        self.faults.around(Operation::LoadWithin, self.store.load_within(partition, limit)).await
+    }
+
+    async fn find(&self, partition: &PartitionKey, terms: &[LookupTerm]) -> Result<Option<Snapshot>> {
+        self.faults.around(Operation::Find, self.store.find(partition, terms)).await
     }
 
     async fn commit(&self, partition: &PartitionKey, changes: &Changes) -> Result<Committed> {

@@ -1,4 +1,6 @@
 use super::*;
+use crate::time::UnixMillis;
+use crate::token_cache::TokenCache;
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
@@ -7,7 +9,7 @@ fn user(n: u64) -> PartitionKey {
 }
 
 fn loaded(partition: PartitionKey, weight: u64) -> Arc<Loaded> {
-    Arc::new(Loaded { weight, ..Loaded::new(partition, TokenCache::default(), None, NOW) })
+    Arc::new(Loaded::new(partition, TokenCache::default(), None, NOW).with_weight(weight))
 }
 
 fn keep(resident: &Resident, loaded: &Arc<Loaded>) {
@@ -49,7 +51,7 @@ fn room_is_found_soon_when_everything_is_in_use() {
         keep(&resident, loaded);
     }
     keep(&resident, &loaded(user(3000), 1));
-    let marked = partitions.iter().filter(|loaded| loaded.used.load(Ordering::Relaxed)).count();
+    let marked = partitions.iter().filter(|loaded| loaded.is_marked()).count();
     assert!(marked >= 2000, "{marked} of 3000 marks were left alone");
     assert_eq!(resident.size().1, 3000);
 }
@@ -59,10 +61,10 @@ fn what_turned_out_to_be_old_is_forgotten_but_not_what_has_replaced_it() {
     let resident = Resident::bounded(1000);
     let (old, new) = (loaded(user(1), 100), loaded(user(1), 100));
     keep(&resident, &old);
-    resident.forget(&old);
+    resident.forget(&old, None);
     assert!(resident.get(&user(1)).is_none());
     keep(&resident, &new);
-    resident.forget(&old);
+    resident.forget(&old, None);
     assert!(holds(&resident, &new));
 }
 
@@ -95,16 +97,16 @@ fn the_ledger_tells_what_is_there() {
         let partition = user(n * 7 % 61);
         match n % 5 {
             0 => drop(resident.write(&partition)),
-            1 => resident.write(&partition).adopt(Loaded {
-                weight: n * 13 % 3000,
-                ..Loaded::new(partition.clone(), TokenCache::default(), None, NOW)
-            }),
-            2 => last.iter().for_each(|loaded| resident.forget(loaded)),
+            1 => {
+                let empty = Loaded::new(partition.clone(), TokenCache::default(), None, NOW);
+                resident.write(&partition).adopt(empty.with_weight(n * 13 % 3000));
+            }
+            2 => last.iter().for_each(|loaded| resident.forget(loaded, None)),
             _ => keep(&resident, last.insert(loaded(partition, n * 31 % 3000))),
         }
         let present = resident.buckets.iter().filter_map(ArcSwapOption::load_full);
         let present: Vec<_> = present.flat_map(|bucket| bucket.to_vec()).collect();
-        let bytes = present.iter().map(|loaded| loaded.weight).sum();
+        let bytes = present.iter().map(|loaded| loaded.weight()).sum();
         assert_eq!(resident.size(), (present.len(), bytes));
         assert!(bytes <= 20_000);
     }
@@ -175,10 +177,43 @@ fn of_writes_that_overlap_none_is_adopted_nor_what_was_loaded_before_either() {
 fn what_was_loaded_during_a_commit_does_not_replace_what_it_left() {
     let resident = Resident::bounded(1 << 20);
     let partition = user(1);
-    let content = |weight| Loaded { weight, ..Loaded::new(partition.clone(), TokenCache::default(), None, NOW) };
+    let content = |weight| Loaded::new(partition.clone(), TokenCache::default(), None, NOW).with_weight(weight);
     let write = resident.write(&partition);
     let began = resident.moment(&partition);
     write.adopt(content(2));
     resident.keep(&Arc::new(content(1)), began);
     assert_eq!(resident.size(), (1, 2));
+}
+
+#[test]
+fn what_is_made_of_content_that_was_replaced_is_not_kept() {
+    let resident = Resident::bounded(1 << 20);
+    let partition = user(1);
+    let content = || Arc::new(Loaded::new(partition.clone(), TokenCache::default(), None, NOW));
+    let (first, second, third) = (content(), content(), content());
+    let began = resident.moment(&partition);
+    assert!(!resident.keep_instead(Some(&first), &second, began), "nothing is there");
+    assert!(resident.keep_instead(None, &first, began) && holds(&resident, &first));
+    assert!(!resident.keep_instead(None, &second, began) && holds(&resident, &first));
+    assert!(resident.keep_instead(Some(&first), &second, began) && holds(&resident, &second));
+    assert!(!resident.keep_instead(Some(&first), &third, began) && holds(&resident, &second));
+    drop(resident.write(&partition));
+    assert!(resident.keep_instead(None, &third, began), "nothing is there");
+    assert!(!holds(&resident, &third), "and what was loaded before the write does not come in");
+}
+
+#[test]
+fn in_the_place_of_what_is_old_comes_what_is_known_then() {
+    let resident = Resident::bounded(1 << 20);
+    let partition = user(1);
+    let content = || Arc::new(Loaded::new(partition.clone(), TokenCache::default(), None, NOW));
+    let (old, anew, other) = (content(), content(), content());
+    keep(&resident, &old);
+    resident.forget(&old, Some(&anew));
+    assert!(holds(&resident, &anew));
+    resident.forget(&old, Some(&other));
+    assert!(holds(&resident, &anew), "the old content has been replaced already");
+    drop(resident.write(&partition));
+    resident.forget(&anew, Some(&other));
+    assert!(resident.get(&partition).is_none(), "a write has taken it out");
 }

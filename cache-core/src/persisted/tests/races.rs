@@ -7,10 +7,21 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::*;
+use crate::lookup_term::LookupTerm;
 
 /// A store whose answers come late: between a read and its answer others have their turn.
 #[derive(Debug)]
-struct Late(MemoryStore);
+struct Late {
+    store: MemoryStore,
+    /// Whether it finds single entries, and takes every partition for large.
+    finds: bool,
+}
+
+impl Late {
+    fn new(finds: bool) -> Self {
+        Self { store: MemoryStore::new(), finds }
+    }
+}
 
 fn late<T>(answer: T) -> T {
     for _ in 0..3 {
@@ -26,31 +37,42 @@ impl CacheStore for Late {
     }
 
     async fn load(&self, partition: &PartitionKey) -> Result<Option<Snapshot>> {
-        late(self.0.load(partition).await)
+        late(self.store.load(partition).await)
+    }
+
+    async fn load_within(&self, partition: &PartitionKey, limit: usize) -> Result<Option<Extent>> {
+        if !self.finds {
+            return late(self.store.load_within(partition, limit).await);
+        }
+        Ok(late(self.store.stamp(partition).await?).map(Extent::Large))
+    }
+
+    async fn find(&self, partition: &PartitionKey, terms: &[LookupTerm]) -> Result<Option<Snapshot>> {
+        late(self.store.find(partition, terms).await)
     }
 
     async fn get(&self, partition: &PartitionKey, ids: &[EntryId]) -> Result<Vec<Option<crate::entry::Stored>>> {
-        self.0.get(partition, ids).await
+        self.store.get(partition, ids).await
     }
 
     async fn commit(&self, partition: &PartitionKey, changes: &Changes) -> Result<Committed> {
-        late(self.0.commit(partition, changes).await)
+        late(self.store.commit(partition, changes).await)
     }
 
     async fn remove(&self, partition: &PartitionKey) -> Result<()> {
-        late(self.0.remove(partition).await)
+        late(self.store.remove(partition).await)
     }
 
     async fn partitions(&self, after: Option<&PartitionKey>, limit: usize) -> Result<Vec<PartitionKey>> {
-        self.0.partitions(after, limit).await
+        self.store.partitions(after, limit).await
     }
 
     async fn stamp(&self, partition: &PartitionKey) -> Result<Option<crate::entry::Version>> {
-        late(self.0.stamp(partition).await)
+        late(self.store.stamp(partition).await)
     }
 
     async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease> {
-        self.0.lease(partition, name, wait).await
+        self.store.lease(partition, name, wait).await
     }
 }
 
@@ -103,13 +125,27 @@ fn put(cache: &PersistedTokenCache, owner: &str, n: u64) {
     assert!(updated.skipped.is_empty());
 }
 
+/// A cache over either kind of store, with a clock that stands still.
+fn caches(bytes: u64) -> [PersistedTokenCache; 2] {
+    [false, true].map(|finds| {
+        let builder = PersistedTokenCache::builder(Late::new(finds)).clock(clock()).resident_bytes(bytes);
+        // An entry more than none is too many.
+        builder.resident_entries(if finds { 0 } else { 1000 }).build()
+    })
+}
+
 #[test]
 fn removals_of_the_partition_and_room_for_others() {
-    let cache = PersistedTokenCache::builder(Late(MemoryStore::new())).clock(clock()).resident_bytes(10_000).build();
+    for cache in caches(10_000) {
+        remove_and_make_room(&cache);
+    }
+}
+
+fn remove_and_make_room(cache: &PersistedTokenCache) {
     let operations = Operations::default();
     std::thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| operations.watch(|| secret(&cache, "alice")));
+            scope.spawn(|| operations.watch(|| secret(cache, "alice")));
         }
         scope.spawn(|| {
             // Other partitions, which hold nothing, take turns with this one.
@@ -122,7 +158,7 @@ fn removals_of_the_partition_and_room_for_others() {
             if removes(n) {
                 pollster::block_on(cache.remove_partition(&P)).expect("remove");
             } else {
-                put(&cache, "alice", n);
+                put(cache, "alice", n);
             }
         });
     });
@@ -131,11 +167,15 @@ fn removals_of_the_partition_and_room_for_others() {
 
 #[test]
 fn two_writers_of_one_partition() {
-    let cache = over(Late(MemoryStore::new()), &clock());
+    for cache in caches(1 << 20) {
+        write_and_remove(&cache);
+    }
+}
+
+fn write_and_remove(cache: &PersistedTokenCache) {
     let owners = [("alice", Operations::default()), ("bob", Operations::default())];
     std::thread::scope(|scope| {
         for (owner, operations) in &owners {
-            let cache = &cache;
             scope.spawn(move || operations.watch(|| secret(cache, owner)));
             scope.spawn(move || {
                 operations.run(|n| {

@@ -1,0 +1,166 @@
+//! An open database: which file it is, its index key, and its connections.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cache_core::{Context, Error, ErrorKind, Protector, Result};
+use rusqlite::{Connection, OptionalExtension as _};
+
+use crate::NAME;
+use crate::config::{Protection, Settings};
+use crate::connection::{self, Transaction};
+use crate::error::of_sqlite;
+use crate::layout::{self, Owner};
+use crate::place::{FileId, Place};
+use crate::readers::Readers;
+use crate::tags::{KEY_LENGTH, KeyBytes, Tags, random};
+
+/// A database that was found at the path and opened. Another file may be there by now.
+pub(crate) struct Database {
+    pub(crate) file: FileId,
+    /// Random, and so unlike that of any other database that was or will be at the path.
+    pub(crate) id: [u8; 8],
+    pub(crate) tags: Tags,
+    pub(crate) readers: Readers,
+    writer: Mutex<Connection>,
+}
+
+/// The one row of `store`.
+pub(crate) struct StoreRow {
+    pub(crate) id: [u8; 8],
+    pub(crate) is_protected: bool,
+    /// Sealed by the protector, or as it is in a plaintext store.
+    pub(crate) index_key: Vec<u8>,
+}
+
+impl Database {
+    /// Opens the database at the path; `None`: there is none. One of an older layout is brought to the present one.
+    pub(crate) fn open(place: &Place, settings: &Settings) -> Result<Option<Arc<Self>>> {
+        let (connection, file, row) = loop {
+            let Some(file) = place.look()? else { return Ok(None) };
+            match open_connection(place, settings) {
+                Ok((connection, row)) if place.id()? == Some(file) => break (connection, file, row),
+                // Another file came to the path meanwhile.
+                Ok(_) => {}
+                Err(_) if place.id()? != Some(file) => {}
+                Err(error) => return Err(error),
+            }
+        };
+        let key = index_key(&row, &settings.protection)?;
+        let readers = Readers::new(place.path.clone(), settings.durability, settings.lock_wait);
+        Ok(Some(Arc::new(Self {
+            file,
+            id: row.id,
+            tags: Tags::with_key(&key),
+            readers,
+            writer: Mutex::new(connection),
+        })))
+    }
+
+    /// Makes a database with a new index key, where there is none.
+    pub(crate) fn create(place: &Place, settings: &Settings) -> Result<()> {
+        let key = Tags::new_key()?;
+        let row = StoreRow {
+            id: new_id()?,
+            is_protected: settings.protection.is_protected(),
+            index_key: seal_index_key(&key, &settings.protection)?,
+        };
+        place.create(settings.lock_wait, |path| make(path, &row))
+    }
+
+    /// The connection that writes. One thread at a time; other processes wait at `BEGIN IMMEDIATE`.
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Connection> {
+        // A transaction that panicked has rolled back, or the next one to begin fails.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StoreRow {
+    /// `None`: there is no row, or it is none of ours.
+    pub(crate) fn read(connection: &Connection) -> Result<Option<Self>> {
+        let found = connection
+            .query_row("SELECT id, protected, index_key FROM store", (), |row| {
+                Ok(Self { id: row.get(0)?, is_protected: row.get(1)?, index_key: row.get(2)? })
+            })
+            .optional();
+        found.map_err(|error| of_sqlite("reading the head of the database", error))
+    }
+
+    pub(crate) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO store (one, id, protected, index_key) VALUES (1, ?1, ?2, ?3)
+                   ON CONFLICT (one) DO UPDATE SET protected = excluded.protected, index_key = excluded.index_key";
+        connection.execute(sql, (self.id, self.is_protected, &self.index_key)).map(drop)
+    }
+}
+
+/// Makes a database of this row in the empty file `path`.
+pub(crate) fn make(path: &Path, row: &StoreRow) -> Result<()> {
+    connection::create(path, |connection| row.write(connection))
+}
+
+/// A random id for a new database.
+pub(crate) fn new_id() -> Result<[u8; 8]> {
+    let mut id = [0; 8];
+    random(&mut id)?;
+    Ok(id)
+}
+
+/// The index key as the database keeps it.
+pub(crate) fn seal_index_key(key: &KeyBytes, protection: &Protection) -> Result<Vec<u8>> {
+    match protection.protector() {
+        None => Ok(key.to_vec()),
+        Some(protector) => {
+            protector.prepare(None)?;
+            protector.protect(&key[..], &Context::index_key(NAME))
+        }
+    }
+}
+
+/// The index key of the database. Errors: the protector's; `KeyUnavailable`: the database is protected and the store has no
+/// protector; `Unsupported`: the other way round.
+pub(crate) fn index_key(row: &StoreRow, protection: &Protection) -> Result<KeyBytes> {
+    let damaged = || Error::new(ErrorKind::Corrupt, "the head of the database is damaged: it holds no index key");
+    let key = |bytes: &[u8]| bytes.try_into().map(KeyBytes::new).map_err(|_| damaged());
+    match (row.is_protected, protection.protector()) {
+        (false, None) => key(&row.index_key),
+        (true, Some(protector)) => key(open_sealed(protector, &row.index_key)?.expose()),
+        (true, None) => Err(Error::new(
+            ErrorKind::KeyUnavailable,
+            "the database is protected; give the protector that it was made with",
+        )),
+        (false, Some(_)) => Err(Error::new(
+            ErrorKind::Unsupported,
+            "the database is plaintext, and a protected one is asked for; copy its partitions into a new database, or open \
+             it with `plaintext`",
+        )),
+    }
+}
+
+fn open_sealed(protector: &dyn Protector, sealed: &[u8]) -> Result<cache_core::Blob> {
+    protector.prepare(Some(sealed))?;
+    protector.unprotect(sealed, &Context::index_key(NAME))
+}
+
+fn open_connection(place: &Place, settings: &Settings) -> Result<(Connection, StoreRow)> {
+    let opened = connection::open(&place.path, settings.durability, settings.lock_wait);
+    let connection = opened.map_err(|error| place.judge(error))?;
+    let row = prepare(&connection)?;
+    Ok((connection, row))
+}
+
+/// Looks at whose database it is, and brings it to the present layout.
+fn prepare(connection: &Connection) -> Result<StoreRow> {
+    if let Owner::Older(_) = layout::owner(connection)? {
+        let failed = |error| of_sqlite("bringing the database to the present layout", error);
+        let transaction = Transaction::write(connection).map_err(failed)?;
+        // Another process may have done it meanwhile.
+        if let Owner::Older(version) = layout::owner(connection)? {
+            layout::migrate(connection, version).map_err(failed)?;
+        }
+        transaction.commit().map_err(failed)?;
+    }
+    StoreRow::read(connection)?
+        .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the head of the database is damaged: its one row is missing"))
+}
+
+const _: () = assert!(KEY_LENGTH == 32, "the keys of databases that exist");

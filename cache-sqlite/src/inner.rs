@@ -1,0 +1,117 @@
+//! The store behind its handles: the database that is open now, and whether it is still the one at the path.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use cache_core::{Error, ErrorKind, Result};
+
+use rusqlite::Connection;
+
+use crate::config::Settings;
+use crate::database::Database;
+use crate::place::Place;
+use crate::{NAME, connection, layout};
+
+/// The store behind its handles.
+pub(crate) struct Inner {
+    pub(crate) place: Place,
+    pub(crate) settings: Settings,
+    open: RwLock<Option<Arc<Database>>>,
+    began: Instant,
+    /// When the path was last looked at, in milliseconds since `began`.
+    looked: AtomicU64,
+}
+
+/// So long a reader relies on the path: a database that was deleted or replaced is noticed after it.
+const RELIED_UPON: Duration = Duration::from_secs(1);
+
+impl Inner {
+    pub(crate) fn new(place: Place, settings: Settings) -> Self {
+        Self { place, settings, open: RwLock::default(), began: Instant::now(), looked: AtomicU64::new(0) }
+    }
+
+    /// Calls `read` with the database; `None`: there is none, and so nothing is stored.
+    pub(crate) fn read<R>(&self, read: impl FnOnce(&Database) -> Result<R>) -> Result<Option<R>> {
+        match self.ready() {
+            Some(database) => read(&database).map(Some),
+            None => self.present()?.map(|database| read(&database)).transpose(),
+        }
+    }
+
+    /// Calls `look` with a connection on the database, for what needs no key; `None`: there is none.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&Connection) -> Result<R>) -> Result<Option<R>> {
+        if self.place.look()?.is_none() {
+            return Ok(None);
+        }
+        let Settings { durability, lock_wait, .. } = self.settings;
+        let opened = connection::open(&self.place.path, durability, lock_wait);
+        let connection = opened.map_err(|error| self.place.judge(error))?;
+        layout::owner(&connection)?;
+        look(&connection).map(Some)
+    }
+
+    /// Calls `write` with the database, which is made if there is none.
+    ///
+    /// If another database is at the path afterwards, what was written went to a file that is gone: it is written again,
+    /// so that `write` must bear being done twice.
+    pub(crate) fn write<R>(&self, mut write: impl FnMut(&Database) -> Result<R>) -> Result<R> {
+        /// Nobody replaces a database as often as this.
+        const TRIES: usize = 8;
+        for _ in 0..TRIES {
+            let Some(database) = self.present()? else {
+                Database::create(&self.place, &self.settings)?;
+                continue;
+            };
+            let done = write(&database);
+            if self.place.id()? == Some(database.file) {
+                return done;
+            }
+            self.forget();
+        }
+        Err(Error::new(ErrorKind::Busy, "the database is replaced again and again; look for the program that does it"))
+    }
+
+    /// The database that is open, if its path was looked at not long ago.
+    pub(crate) fn ready(&self) -> Option<Arc<Database>> {
+        let since = self.elapsed().saturating_sub(self.looked.load(Ordering::Relaxed));
+        if Duration::from_millis(since) > RELIED_UPON {
+            return None;
+        }
+        self.open.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The database at the path, opened if it is not; `None`: there is none.
+    pub(crate) fn present(&self) -> Result<Option<Arc<Database>>> {
+        let looked = self.elapsed();
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(database) = open
+            && self.place.id()? == Some(database.file)
+        {
+            self.looked.store(looked, Ordering::Relaxed);
+            return Ok(Some(database));
+        }
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have opened it meanwhile.
+        let there = self.place.id()?;
+        if open.as_ref().is_none_or(|database| Some(database.file) != there) {
+            *open = None;
+            *open = Database::open(&self.place, &self.settings)?;
+        }
+        self.looked.store(looked, Ordering::Relaxed);
+        Ok(open.clone())
+    }
+
+    /// Closes the database as soon as nobody uses it any more.
+    pub(crate) fn forget(&self) {
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+pub(crate) fn named(error: Error) -> Error {
+    if error.store().is_some() { error } else { error.in_store(NAME) }
+}

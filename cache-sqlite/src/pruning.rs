@@ -1,0 +1,81 @@
+//! Dropping what has expired, in small transactions, so that nobody waits for it.
+
+use cache_core::{Result, UnixSeconds};
+
+use crate::connection::{Transaction, rows};
+use crate::error::of_sqlite;
+use crate::inner::{Inner, named};
+use crate::merging::delete;
+use crate::store::SqliteStore;
+
+/// Entries per transaction.
+const BATCH: i64 = 500;
+/// Free pages that are given back to the file system after each: about what a batch frees.
+const PAGES: i64 = 1000;
+
+impl SqliteStore {
+    /// Deletes the entries that may be dropped at `now`, which are access tokens that have expired, and gives their room
+    /// back to the file system; answers how many there were.
+    ///
+    /// In batches, between which others write. An entry that is renewed meanwhile stays. Another error than a read has: a
+    /// batch failed, and those before it are done.
+    pub async fn prune(&self, now: UnixSeconds) -> Result<usize> {
+        self.run(move |inner| prune(inner, now).map_err(named)).await
+    }
+}
+
+fn prune(inner: &Inner, now: UnixSeconds) -> Result<usize> {
+    let failed = |error| of_sqlite("deleting what has expired", error);
+    let (mut pruned, mut from) = (0, 0);
+    // No database is made to delete something from it.
+    while inner.present()?.is_some() {
+        // Looked for without the right to write. From the index alone, partition by partition.
+        let found = inner.read(|database| {
+            database.readers.with(|reader| {
+                let sql = "SELECT id, partition FROM entry INDEXED BY entry_in_partition
+                           WHERE partition >= ?1 AND expires_on < ?2 ORDER BY partition LIMIT ?3";
+                let values = (from, now.0, BATCH);
+                rows(&reader.connection, sql, values, |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)
+            })
+        })?;
+        let found: Vec<(i64, i64)> = found.unwrap_or_default();
+        let Some((_, last)) = found.last() else { break };
+        from = *last;
+        pruned += inner.write(|database| {
+            let writer = database.writer();
+            let prune = || {
+                let transaction = Transaction::write(&writer)?;
+                let pruned = drop_expired(&transaction, &found, now)?;
+                transaction.commit()?;
+                writer.pragma(None, "incremental_vacuum", PAGES, |_| Ok(()))?;
+                Ok(pruned)
+            };
+            prune().map_err(failed)
+        })?;
+    }
+    Ok(pruned)
+}
+
+/// Drops those of these entries, each with its partition, that are expired still.
+fn drop_expired(transaction: &Transaction<'_>, found: &[(i64, i64)], now: UnixSeconds) -> rusqlite::Result<usize> {
+    let mut dropped = 0;
+    for of_partition in found.chunk_by(|(_, one), (_, other)| one == other) {
+        let mut count = 0;
+        for (id, partition) in of_partition {
+            let sql = "SELECT terms FROM entry WHERE id = ?1 AND partition = ?2 AND expires_on < ?3";
+            let found: Vec<Vec<u8>> = rows(transaction.connection(), sql, (id, partition, now.0), |row| row.get(0))?;
+            for terms in found {
+                delete(transaction, *id, &terms)?;
+                count += 1;
+            }
+        }
+        if let (Some((_, partition)), 1..) = (of_partition.first(), count) {
+            transaction
+                .prepared("UPDATE partition SET entries = entries - ?2, generation = generation + 1 WHERE id = ?1")?
+                .execute((partition, count))?;
+            transaction.prepared("DELETE FROM partition WHERE id = ?1 AND entries <= 0")?.execute((partition,))?;
+        }
+        dropped += usize::try_from(count).unwrap_or(0);
+    }
+    Ok(dropped)
+}

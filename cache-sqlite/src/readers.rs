@@ -1,0 +1,70 @@
+//! The connections that read: several, so that readers do not wait for each other.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
+
+use cache_core::{PartitionKey, Result, Version};
+use rusqlite::Connection;
+
+use crate::config::Durability;
+use crate::connection;
+
+/// A connection that reads, and the stamps that it has read since the database last changed.
+pub(crate) struct Reader {
+    pub(crate) connection: Connection,
+    /// What `PRAGMA data_version` said when the stamps were read; it is this connection's own count.
+    pub(crate) data_version: i64,
+    pub(crate) stamps: HashMap<PartitionKey, Option<Version>>,
+}
+
+/// A few readers, opened when they are first needed.
+pub(crate) struct Readers {
+    path: PathBuf,
+    durability: Durability,
+    wait: Duration,
+    slots: [Mutex<Option<Reader>>; SLOTS],
+}
+
+/// Connections take file descriptors and some hundred kilobytes each.
+const SLOTS: usize = 4;
+
+impl Readers {
+    pub(crate) fn new(path: PathBuf, durability: Durability, wait: Duration) -> Self {
+        Self { path, durability, wait, slots: Default::default() }
+    }
+
+    /// Calls `work` with a reader that nobody else uses, if possible this thread's.
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Reader) -> Result<R>) -> Result<R> {
+        let mut slot = self.free().unwrap_or_else(|| self.slots[own()].lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(reader) = &mut *slot {
+            return work(reader);
+        }
+        let connection = connection::open(&self.path, self.durability, self.wait)?;
+        work(slot.insert(Reader { connection, data_version: 0, stamps: HashMap::new() }))
+    }
+
+    /// The same without waiting and without opening anything; `None`: that was not possible.
+    pub(crate) fn with_ready<R>(&self, work: impl FnOnce(&mut Reader) -> R) -> Option<R> {
+        self.free()?.as_mut().map(work)
+    }
+
+    fn free(&self) -> Option<MutexGuard<'_, Option<Reader>>> {
+        let own = own();
+        (0..SLOTS).find_map(|n| match self.slots[(own + n) % SLOTS].try_lock() {
+            Ok(slot) => Some(slot),
+            Err(TryLockError::Poisoned(slot)) => Some(slot.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        })
+    }
+}
+
+/// The slot that this thread tries first: the same each time, so that its statements and pages are warm.
+fn own() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static OWN: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed) % SLOTS));
+    OWN.with(Cell::get)
+}

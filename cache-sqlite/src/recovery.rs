@@ -1,0 +1,247 @@
+//! A new database out of what can be read of a damaged one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use cache_core::{ErrorKind, PartitionKey, Result};
+use rusqlite::{Connection, Row};
+use tracing::warn;
+
+use crate::connection::{self, Transaction};
+use crate::database::{StoreRow, index_key, new_id, seal_index_key};
+use crate::error::of_sqlite;
+use crate::inner::{Inner, named};
+use crate::layout::{self, Owner};
+use crate::name::open_name;
+use crate::row::{COLUMNS, StoredRow};
+use crate::store::SqliteStore;
+use crate::tags::{Tag, Tags};
+use crate::verification::problems;
+
+/// What [`SqliteStore::recover`] did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovered {
+    /// Where the damaged database is now; `None`: nothing was wrong, and nothing was done.
+    pub aside: Option<PathBuf>,
+    /// How many entries the new database has of the damaged one.
+    pub kept: usize,
+    /// How many entries were seen that could not be read. Those that left no trace are not counted.
+    pub lost: usize,
+}
+
+impl SqliteStore {
+    /// Puts a new database in the place of a damaged one, with every entry that can be read still, and moves the damaged one
+    /// aside, under the name that it answers. For a database that answers `Corrupt`, or that [`verify`](Self::verify) finds
+    /// damaged. Where nothing is wrong, nothing is done.
+    ///
+    /// Others may go on: what they write while this runs waits for it, and goes to the new database. `Unsupported`: the file
+    /// is another program's, or newer than this one; it stays. Errors about keys: as a read has them; it stays too.
+    pub async fn recover(&self) -> Result<Recovered> {
+        self.run(|inner| recover(inner).map_err(named)).await
+    }
+}
+
+fn recover(inner: &Inner) -> Result<Recovered> {
+    let _turn = inner.place.turn(inner.settings.lock_wait)?;
+    inner.forget();
+    let there = match inner.place.look() {
+        Ok(None) => return Ok(Recovered::default()),
+        // Empty, for one.
+        Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+        looked => looked.is_ok(),
+    };
+    let damaged = if there { open_damaged(inner)? } else { None };
+    // Until the new database is in its place.
+    let locked = damaged.as_ref().map(lock).transpose()?;
+    let salvage = match &damaged {
+        Some(connection) => Salvage::take(inner, connection)?,
+        None => Some(Salvage::nothing(inner)?),
+    };
+    let Some(salvage) = salvage else { return Ok(Recovered::default()) };
+    let (kept, lost) = (salvage.entries.len(), salvage.lost);
+    let now = inner.settings.clock.now().to_seconds().0;
+    let build = |path: &Path| connection::create(path, |connection| salvage.write(connection));
+    let aside = inner.place.replace(now, build)?;
+    drop(locked);
+    warn!(kept, lost, "a damaged database was moved aside; a new one has what could be read of it");
+    Ok(Recovered { aside: Some(aside), kept, lost })
+}
+
+/// Keeps others from writing to the damaged database; `None`: its head is too damaged for anybody to begin a write.
+fn lock(connection: &Connection) -> Result<Option<Transaction<'_>>> {
+    // First all there is goes into the file itself, if that can be had.
+    let _ = connection.pragma(None, "wal_checkpoint", "TRUNCATE", |_| Ok(()));
+    match Transaction::write(connection).map_err(|error| of_sqlite("locking the database", error)) {
+        Ok(transaction) => Ok(Some(transaction)),
+        Err(error) if error.kind() == ErrorKind::Busy => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+/// A connection on the damaged database that keeps others from writing; `None`: it cannot even be opened.
+fn open_damaged(inner: &Inner) -> Result<Option<Connection>> {
+    let opened = connection::open(&inner.place.path, inner.settings.durability, inner.settings.lock_wait);
+    let connection = match opened.map_err(|error| inner.place.judge(error)) {
+        Ok(connection) => connection,
+        Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match layout::owner(&connection) {
+        // An older layout cannot be read by this code; what cannot be brought to the present one is kept aside whole.
+        Ok(Owner::Older(_)) => Ok(None),
+        Ok(Owner::Present) => Ok(Some(connection)),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What could be read.
+struct Salvage {
+    store: StoreRow,
+    partitions: BTreeMap<i64, (Tag, Vec<u8>)>,
+    entries: Vec<SalvagedEntry>,
+    leases: Vec<(Tag, i64)>,
+    lost: usize,
+}
+
+struct SalvagedEntry {
+    row: StoredRow,
+    partition: i64,
+    terms: Vec<u8>,
+}
+
+impl Salvage {
+    /// Nothing: a new, empty database.
+    fn nothing(inner: &Inner) -> Result<Self> {
+        let protection = &inner.settings.protection;
+        let index_key = seal_index_key(&Tags::new_key()?, protection)?;
+        let store = StoreRow { id: new_id()?, is_protected: protection.is_protected(), index_key };
+        Ok(Self { store, partitions: BTreeMap::new(), entries: Vec::new(), leases: Vec::new(), lost: 0 })
+    }
+
+    /// Everything that can be read, while nobody writes; `None`: nothing is wrong.
+    fn take(inner: &Inner, connection: &Connection) -> Result<Option<Self>> {
+        let store = match StoreRow::read(connection) {
+            Ok(Some(store)) => store,
+            // Without the index key nothing can be found again.
+            Ok(None) => return Self::nothing(inner).map(Some),
+            Err(error) if error.kind() == ErrorKind::Corrupt => return Self::nothing(inner).map(Some),
+            Err(error) => return Err(error),
+        };
+        let key = match index_key(&store, &inner.settings.protection) {
+            Ok(key) => key,
+            Err(error) if error.kind() == ErrorKind::Corrupt => return Self::nothing(inner).map(Some),
+            Err(error) => return Err(error),
+        };
+        let tags = Tags::with_key(&key);
+        let is_sound = problems(connection)?.is_empty();
+        let mut salvage = Self {
+            // Stamps of the damaged database must not come back.
+            store: StoreRow { id: new_id()?, ..store },
+            partitions: partitions(connection),
+            entries: Vec::new(),
+            leases: readable(connection, "SELECT tag, fence FROM lease", |row| Ok((row.get(0)?, row.get(1)?))),
+            lost: 0,
+        };
+        salvage.read_entries(inner, &tags, connection)?;
+        Ok((!is_sound || salvage.lost > 0).then_some(salvage))
+    }
+
+    fn read_entries(&mut self, inner: &Inner, tags: &Tags, connection: &Connection) -> Result<()> {
+        let protector = inner.settings.protection.protector();
+        let mut names: BTreeMap<i64, PartitionKey> = BTreeMap::new();
+        for (id, (_, name)) in &self.partitions {
+            match open_name(protector, name) {
+                Ok(key) => drop(names.insert(*id, key)),
+                Err(error) if error.kind() == ErrorKind::Corrupt => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.partitions.retain(|id, _| names.contains_key(id));
+        let sql = format!("SELECT {COLUMNS}, entry.partition, entry.terms FROM entry NOT INDEXED WHERE id = ?1");
+        for id in entry_ids(connection) {
+            let read = connection.prepare_cached(&sql).and_then(|mut sql| {
+                sql.query_row((id,), |row| {
+                    Ok(SalvagedEntry { row: StoredRow::read(row)?, partition: row.get(8)?, terms: row.get(9)? })
+                })
+            });
+            let is_whole = match &read {
+                Ok(entry) => match names.get(&entry.partition) {
+                    Some(key) => match entry.row.verify(tags, protector, key) {
+                        Ok(()) => true,
+                        Err(error) if error.kind() == ErrorKind::Corrupt => false,
+                        Err(error) => return Err(error),
+                    },
+                    None => false,
+                },
+                Err(_) => false,
+            };
+            match read {
+                Ok(entry) if is_whole => self.entries.push(entry),
+                _ => self.lost += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        self.store.write(connection)?;
+        let mut counts: BTreeMap<i64, i64> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        for SalvagedEntry { row, partition, terms } in &self.entries {
+            // An index of the damaged database may have let an entry stand twice.
+            if !seen.insert(row.tag) {
+                continue;
+            }
+            *counts.entry(*partition).or_default() += 1;
+            row.insert(connection, *partition, terms)?;
+            for term in terms.as_chunks::<16>().0 {
+                connection
+                    .prepare_cached("INSERT OR IGNORE INTO term (tag, entry) VALUES (?1, ?2)")?
+                    .execute((term, row.id))?;
+            }
+        }
+        for (id, entries) in counts {
+            let Some((tag, name)) = self.partitions.get(&id) else { continue };
+            connection
+                .prepare_cached(
+                    "INSERT INTO partition (id, tag, generation, entries, name) VALUES (?1, ?2, 1, ?3, ?4)",
+                )?
+                .execute((id, tag, entries, name))?;
+        }
+        for (tag, fence) in &self.leases {
+            connection
+                .prepare_cached("INSERT OR IGNORE INTO lease (tag, fence, taken_at, expires_at) VALUES (?1, ?2, 0, 0)")?
+                .execute((tag, fence))?;
+        }
+        Ok(())
+    }
+}
+
+fn partitions(connection: &Connection) -> BTreeMap<i64, (Tag, Vec<u8>)> {
+    let read = |row: &Row<'_>| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)));
+    ["SELECT id, tag, name FROM partition ORDER BY id", "SELECT id, tag, name FROM partition ORDER BY id DESC"]
+        .into_iter()
+        .flat_map(|sql| readable(connection, sql, read))
+        .collect()
+}
+
+/// The numbers of all entries that any way leads to: the table from both ends, and what its indexes know.
+fn entry_ids(connection: &Connection) -> BTreeSet<i64> {
+    let ways = [
+        "SELECT id FROM entry NOT INDEXED ORDER BY id",
+        "SELECT id FROM entry NOT INDEXED ORDER BY id DESC",
+        "SELECT id FROM entry INDEXED BY sqlite_autoindex_entry_1 ORDER BY tag",
+        "SELECT id FROM entry INDEXED BY sqlite_autoindex_entry_1 ORDER BY tag DESC",
+        "SELECT id FROM entry INDEXED BY entry_in_partition ORDER BY partition, kind, expires_on",
+    ];
+    ways.into_iter().flat_map(|sql| readable(connection, sql, |row| row.get(0))).collect()
+}
+
+/// The rows up to the first that cannot be read.
+fn readable<T>(connection: &Connection, sql: &str, read: impl Fn(&Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
+    let Ok(mut sql) = connection.prepare(sql) else { return Vec::new() };
+    let Ok(rows) = sql.query_map((), |row| read(row)) else { return Vec::new() };
+    rows.map_while(rusqlite::Result::ok).collect()
+}

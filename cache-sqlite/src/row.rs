@@ -1,0 +1,186 @@
+//! Entries as rows: sealed on the way in, opened on the way out.
+
+use cache_core::{
+    Blob, Context, Entry, EntryId, Error, ErrorKind, Part, PartitionKey, Protector, Result, Snapshot, Stored,
+    UnixMillis, UnixSeconds, Version,
+};
+use rusqlite::{Connection, Row};
+
+use crate::NAME;
+use crate::connection::rows;
+use crate::database::Database;
+use crate::error::reading;
+use crate::record::{decode, encode, section_of};
+use crate::tags::{PartitionTag, Tag, Tags};
+
+/// The columns of [`StoredRow`], in its order.
+pub(crate) const COLUMNS: &str =
+    "entry.id, entry.tag, entry.kind, entry.account, entry.written_at, entry.expires_on, entry.version, entry.value";
+
+/// A row as it was read, not opened yet.
+pub(crate) struct StoredRow {
+    pub(crate) id: i64,
+    pub(crate) tag: Tag,
+    kind: i64,
+    account: Option<Tag>,
+    written_at: Option<UnixMillis>,
+    expires_on: Option<UnixSeconds>,
+    version: Tag,
+    value: Blob,
+}
+
+impl StoredRow {
+    pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            tag: row.get(1)?,
+            kind: row.get(2)?,
+            account: row.get(3)?,
+            written_at: row.get::<_, Option<i64>>(4)?.map(UnixMillis),
+            expires_on: row.get::<_, Option<i64>>(5)?.map(UnixSeconds),
+            version: row.get(6)?,
+            value: Blob::copy_of(row.get_ref(7)?.as_blob()?),
+        })
+    }
+
+    /// The entry. `Corrupt`: the row is damaged, or was moved here from another place. Else the protector's errors.
+    pub(crate) fn open(
+        &self,
+        tags: &Tags,
+        protector: Option<&dyn Protector>,
+        key: &PartitionKey,
+        partition: PartitionTag,
+    ) -> Result<Stored> {
+        let plaintext = match protector {
+            None => self.value.clone(),
+            Some(protector) => protector.unprotect(self.value.expose(), &self.context(key))?,
+        };
+        let entry = decode(&plaintext, self.written_at, self.expires_on).ok_or_else(damaged)?;
+        // Sealed ones are bound to their place already; plaintext shall not be moved either.
+        if protector.is_none() && tags.entry(partition, &entry.id) != self.tag {
+            return Err(damaged());
+        }
+        Ok(Stored { entry, version: Version::new(&self.version) })
+    }
+
+    /// Looks whether the row is whole: also in a plaintext store, where only its version tells.
+    pub(crate) fn verify(&self, tags: &Tags, protector: Option<&dyn Protector>, key: &PartitionKey) -> Result<()> {
+        let stored = self.open(tags, protector, key, tags.partition(key))?;
+        if tags.version(&stored.entry) == self.version { Ok(()) } else { Err(damaged()) }
+    }
+
+    /// The value as it is stored.
+    pub(crate) fn value(&self) -> &[u8] {
+        self.value.expose()
+    }
+
+    /// Puts the row into another database, as it is.
+    pub(crate) fn insert(&self, connection: &Connection, partition: i64, terms: &[u8]) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO entry (id, tag, partition, kind, account, written_at, expires_on, version, terms, value)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        let (written_at, expires_on) = (self.written_at.map(|at| at.0), self.expires_on.map(|at| at.0));
+        let values = (
+            self.id,
+            self.tag,
+            partition,
+            self.kind,
+            self.account,
+            written_at,
+            expires_on,
+            self.version,
+            terms,
+            self.value.expose(),
+        );
+        connection.prepare_cached(sql)?.execute(values).map(drop)
+    }
+
+    /// The same value under another key of the same protector.
+    pub(crate) fn sealed_again(&self, protector: &dyn Protector, key: &PartitionKey) -> Result<Vec<u8>> {
+        let plaintext = protector.unprotect(self.value.expose(), &self.context(key))?;
+        protector.protect(plaintext.expose(), &self.context(key))
+    }
+
+    /// What stands for the id of an entry that cannot be read: its section, and the tag of its key.
+    fn unreadable(&self) -> EntryId {
+        let tag = u128::from_be_bytes(self.tag);
+        EntryId::new(section_of(self.kind).unwrap_or("unknown"), format!("unreadable-{tag:032x}"))
+    }
+
+    fn context<'a>(&'a self, partition: &'a PartitionKey) -> Context<'a> {
+        context(partition, &self.tag, self.account.as_ref(), self.written_at, self.expires_on)
+    }
+}
+
+fn damaged() -> Error {
+    Error::new(ErrorKind::Corrupt, "an entry of the database is damaged")
+}
+
+/// A row and the partition that it stands in.
+pub(crate) struct NamedRow {
+    pub(crate) row: StoredRow,
+    pub(crate) partition: i64,
+    /// The partition's name as its row keeps it; `None`: it has no row.
+    pub(crate) name: Option<Vec<u8>>,
+}
+
+impl NamedRow {
+    /// Up to `limit` rows of the whole database, those with a higher number than `after`, in the order of their numbers.
+    pub(crate) fn batch(database: &Database, after: i64, limit: i64) -> Result<Vec<Self>> {
+        let sql = format!(
+            "SELECT {COLUMNS}, entry.partition, partition.name FROM entry NOT INDEXED LEFT JOIN partition
+             ON partition.id = entry.partition WHERE entry.id > ?1 ORDER BY entry.id LIMIT ?2"
+        );
+        let read = |row: &Row<'_>| Ok(Self { row: StoredRow::read(row)?, partition: row.get(8)?, name: row.get(9)? });
+        database.readers.with(|reader| rows(&reader.connection, &sql, (after, limit), read).map_err(reading))
+    }
+}
+
+/// The value of a row that holds `entry`.
+pub(crate) fn seal(
+    protector: Option<&dyn Protector>,
+    key: &PartitionKey,
+    tag: &Tag,
+    account: Option<&Tag>,
+    entry: &Entry,
+) -> Result<Blob> {
+    let plaintext = encode(entry);
+    match protector {
+        None => Ok(plaintext.into_blob()),
+        Some(protector) => {
+            let context = context(key, tag, account, entry.written_at, entry.expires_on);
+            Ok(Blob::new(protector.protect(plaintext.expose(), &context)?))
+        }
+    }
+}
+
+/// Opens rows of one partition. Damaged ones are told apart; a key that is not at hand fails all of it, since what it
+/// protects is not gone.
+pub(crate) fn open_all(
+    database: &Database,
+    protector: Option<&dyn Protector>,
+    key: &PartitionKey,
+    rows: Vec<StoredRow>,
+    stamp: Version,
+) -> Result<Snapshot> {
+    let partition = database.tags.partition(key);
+    let mut snapshot = Snapshot { entries: Vec::with_capacity(rows.len()), unreadable: Vec::new(), stamp };
+    for row in rows {
+        match row.open(&database.tags, protector, key, partition) {
+            Ok(stored) => snapshot.entries.push(stored),
+            Err(error) if error.kind() == ErrorKind::Corrupt => snapshot.unreadable.push(row.unreadable()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(snapshot)
+}
+
+fn context<'a>(
+    partition: &'a PartitionKey,
+    tag: &'a Tag,
+    account: Option<&'a Tag>,
+    written_at: Option<UnixMillis>,
+    expires_on: Option<UnixSeconds>,
+) -> Context<'a> {
+    let account = account.map_or(&[][..], |account| &account[..]);
+    Context::of(NAME, partition, Part::Entry { id: tag, written_at, expires_on, account })
+}

@@ -1,0 +1,98 @@
+//! Looking for damage before it is met.
+
+use std::collections::HashMap;
+
+use cache_core::{ErrorKind, Result};
+use rusqlite::Connection;
+
+use crate::database::Database;
+use crate::error::reading;
+use crate::inner::named;
+use crate::name::open_name;
+use crate::row::NamedRow;
+use crate::store::SqliteStore;
+
+/// What a look at the whole database has found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// What SQLite finds wrong with the file, by page and table; empty if it is sound. Holds no content.
+    pub problems: Vec<String>,
+    /// How many entries can be read.
+    pub entries: usize,
+    /// How many entries are damaged, or stand where they do not belong.
+    pub unreadable: usize,
+}
+
+impl Verified {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.problems.is_empty() && self.unreadable == 0
+    }
+}
+
+impl SqliteStore {
+    /// Looks at the whole database: its structure (`PRAGMA quick_check`), and every entry. Changes nothing; others go on
+    /// reading and writing. A database that is not there is sound.
+    ///
+    /// Errors as a read has them, except for damage, which is the answer. [`recover`](Self::recover) mends it.
+    pub async fn verify(&self) -> Result<Verified> {
+        self.run(|inner| {
+            let protector = inner.settings.protection.protector();
+            let found = inner.read(|database| {
+                let problems = database.readers.with(|reader| problems(&reader.connection))?;
+                let mut verified = Verified { problems, ..Verified::default() };
+                match verify_entries(database, protector, &mut verified) {
+                    Err(error) if error.kind() == ErrorKind::Corrupt => {
+                        verified.problems.push(error.message().to_owned());
+                        Ok(verified)
+                    }
+                    done => done.map(|()| verified),
+                }
+            });
+            Ok(found.map_err(named)?.unwrap_or_default())
+        })
+        .await
+    }
+}
+
+/// What SQLite finds wrong with the file.
+pub(crate) fn problems(connection: &Connection) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    let checked = connection.pragma(None, "quick_check", 100, |row| {
+        problems.push(row.get::<_, String>(0)?);
+        Ok(())
+    });
+    match checked.map_err(reading) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::Corrupt => problems.push(error.message().to_owned()),
+        Err(error) => return Err(error),
+    }
+    problems.retain(|problem| problem != "ok");
+    Ok(problems)
+}
+
+fn verify_entries(
+    database: &Database,
+    protector: Option<&dyn cache_core::Protector>,
+    verified: &mut Verified,
+) -> Result<()> {
+    const BATCH: i64 = 500;
+    let (mut after, mut names) = (i64::MIN, HashMap::new());
+    loop {
+        let batch = NamedRow::batch(database, after, BATCH)?;
+        let Some(last) = batch.last() else { return Ok(()) };
+        after = last.row.id;
+        for NamedRow { row, partition, name } in batch {
+            let opened = name.and_then(|name| {
+                let key = names.entry(partition).or_insert_with(|| open_name(protector, &name));
+                Some(row.verify(&database.tags, protector, key.as_ref().ok()?))
+            });
+            match opened {
+                Some(Ok(())) => verified.entries += 1,
+                Some(Err(error)) if error.kind() != ErrorKind::Corrupt => return Err(error),
+                Some(Err(_)) | None => verified.unreadable += 1,
+            }
+        }
+    }
+}
