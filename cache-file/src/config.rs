@@ -8,10 +8,10 @@ use cache_core::{Documents, Error, ErrorKind, Profile, Protector, Result};
 
 use crate::folder::Folder;
 use crate::inner::{Home, Inner};
-use crate::journal::Sharing;
 use crate::layout::Place;
 use crate::presets::{Machine, Preset, ProductCache};
 use crate::protection::Protection;
+use crate::sharing::Sharing;
 use crate::store::FileStore;
 
 impl FileStore {
@@ -34,6 +34,27 @@ impl FileStore {
     /// says in what. `Unavailable`: the user's home folder is not known.
     pub fn preset(preset: Preset) -> Result<FileStoreBuilder> {
         preset.on(&Machine::here())?.store()
+    }
+}
+
+impl ProductCache {
+    /// A [`FileStore`] over the file, plaintext and read-only until
+    /// [`read_only(false)`](FileStoreBuilder::read_only) is said;
+    /// [shared with MSAL](FileStoreBuilder::shared_with_msal) then.
+    ///
+    /// `Unsupported`: on this platform no library keeps the cache in a plaintext file; the message says what they use.
+    pub fn store(&self) -> Result<FileStoreBuilder> {
+        if self.may_be_plaintext() {
+            let store = FileStoreBuilder::new(self.path(), false).plaintext().read_only(true).product(self.clone());
+            return Ok(store.shared_with_msal().absence_is_sign_out(!self.may_restore_missing()));
+        }
+        let message = format!(
+            "the cache of {} ({}) is {}, which this store does not open; use a program of that product to read it",
+            self.preset().product(),
+            self.preset(),
+            self.wrapped_in()
+        );
+        Err(Error::new(ErrorKind::Unsupported, message).in_store(crate::NAME))
     }
 }
 

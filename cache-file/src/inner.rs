@@ -11,13 +11,13 @@ use cache_core::{
 };
 
 use crate::folder::Folder;
-use crate::journal::Sharing;
 use crate::last::Last;
 use crate::layout::Place;
 use crate::notes::{Note, Notes};
 use crate::presets::ProductCache;
 use crate::protection::Protection;
 use crate::replace::LastSweep;
+use crate::sharing::Sharing;
 use crate::stamp::{FileTime, Stat};
 
 /// What all clones of a store share.

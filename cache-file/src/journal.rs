@@ -12,21 +12,7 @@ use crate::notes::{Note, Notes};
 use crate::platform::Dir;
 use crate::protection::Protection;
 use crate::replace::Temporary;
-
-/// How a file is shared with careless writers.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Sharing {
-    /// Whether the journal holds a copy of the last good document.
-    pub(crate) keeps_copy: bool,
-    /// Whether a missing file is a sign-out of everybody.
-    pub(crate) absence_is_sign_out: bool,
-}
-
-impl Default for Sharing {
-    fn default() -> Self {
-        Self { keeps_copy: true, absence_is_sign_out: false }
-    }
-}
+use crate::sharing::Sharing;
 
 /// What a shared file and its journal say together.
 pub(crate) struct Consulted {

@@ -210,6 +210,7 @@ pub mod presets;
 mod protection;
 mod reading;
 mod replace;
+mod sharing;
 mod stale;
 mod stamp;
 mod store;

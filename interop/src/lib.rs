@@ -8,6 +8,8 @@
 //! |---|---|
 //! | [`flows`] | the ways to get a token, as `peers/flows.json` tells every peer |
 //! | [`peers`] | which libraries there are, where their programs are, and how they are run |
+//! | [`answers`] | what they answer |
+//! | [`reader`] | one of them as a reader and writer of a cache file |
 //! | [`net`] | MSAL.NET, whose program has commands of its own for reading and making documents |
 //! | [`ours`] | the same flows by this toolkit |
 //! | [`matrix`] | who reads whom, what is expected not to, and the table in `docs/interop.md` |
@@ -18,9 +20,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod answers;
 pub mod contention;
 pub mod flows;
 pub mod matrix;
 pub mod net;
 pub mod ours;
 pub mod peers;
+pub mod reader;

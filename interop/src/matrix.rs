@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use crate::answers::{SignIn, Silent};
 use crate::flows::Flow;
-use crate::peers::{Library, SignIn, Silent};
+use crate::peers::Library;
 
 /// Who reads what the other has written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

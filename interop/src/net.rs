@@ -4,28 +4,19 @@
 //! Its documents are made for one moment, [`NOW`], and when it reads one it moves the times from there to the present.
 
 use std::collections::BTreeMap;
-use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 
+use crate::answers::{Asked, Listed, SignIn, Silent};
 use crate::flows::Flow;
-use crate::peers::{Asked, Listed, Peer, SignIn, Silent, text};
+use crate::peers::{Peer, text};
 
 /// The time of its documents, in seconds since 1970: 2027-01-15T08:00:00Z.
 pub const NOW: i64 = 1_800_000_000;
-
-/// The path of its program: `NET_PEER`, else one in a folder beside the repository, else where `run.sh` builds it.
-pub(crate) fn program(installed: &Path) -> PathBuf {
-    if let Some(program) = env::var_os("NET_PEER") {
-        return program.into();
-    }
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/peers/net/net-peer");
-    if beside.exists() { beside } else { installed.join("net/net-peer") }
-}
 
 /// The document of this flow, and its token there.
 fn made(flow: Flow) -> (&'static str, &'static str) {

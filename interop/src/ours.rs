@@ -10,8 +10,9 @@ use cache_core::{
 };
 use cache_file::{FileStore, FileStoreBuilder};
 
+use crate::answers::{Listed, SignIn, Silent};
 use crate::flows::{self, Flow, Response};
-use crate::peers::{Library, Listed, SignIn, Silent};
+use crate::peers::Library;
 
 /// The partition of a file that is shared with MSAL libraries.
 pub const PARTITION: PartitionKey = PartitionKey::Shared;

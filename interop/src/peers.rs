@@ -11,8 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::flows::{self, Flow};
-use crate::net;
+use crate::flows;
 
 /// How long any wait may take before it counts as a failure: far longer than a loaded machine needs.
 pub const DEADLINE: Duration = Duration::from_secs(120);
@@ -63,7 +62,7 @@ impl Library {
             Self::Node => (Some("node"), vec![sources.join("node/peer.mjs")]),
             Self::Go => (None, vec![installed.join("go/peer")]),
             Self::Java => (Some("java"), vec![installed.join("java/peer.jar")]),
-            Self::Net => (None, vec![net::program(&installed)]),
+            Self::Net => (None, vec![net_program(&installed)]),
         };
         let modules = installed.join("node/node_modules");
         if !parts.iter().all(|part| part.exists()) || self == Self::Node && !modules.is_dir() {
@@ -270,110 +269,13 @@ impl Drop for Running {
     }
 }
 
-/// What a sign-in left in the cache, as whoever signed in names it.
-#[derive(Debug, Clone, Deserialize)]
-pub struct SignIn {
-    /// The access token.
-    pub access_token: String,
-    /// The refresh token; `None`: none is stored.
-    pub refresh_token: Option<String>,
-    /// The user's id over all tenants; `None` or empty for an application.
-    pub home_account_id: Option<String>,
-    /// The user's name.
-    pub username: Option<String>,
-    /// The tenant.
-    pub realm: Option<String>,
-    /// The key that the token is bound to.
-    pub key_id: Option<String>,
-    /// The hash of the assertion, where it is stored.
-    pub assertion_hash: Option<String>,
-    /// What to ask for where it is not what the flow says.
-    #[serde(skip)]
-    pub asked: Option<Asked>,
-}
-
-impl SignIn {
-    /// The user's home account id; `None`: the token is an application's own.
-    pub fn user(&self) -> Option<&str> {
-        self.home_account_id.as_deref().filter(|home| !home.is_empty())
+/// The path of MSAL.NET's program: `NET_PEER`, else one in a folder beside the repository, else where `run.sh` builds it.
+fn net_program(installed: &Path) -> PathBuf {
+    if let Some(program) = env::var_os("NET_PEER") {
+        return program.into();
     }
-}
-
-/// Scopes and assertion of a document that is not made by `flows.json`.
-#[derive(Debug, Clone)]
-pub struct Asked {
-    /// The scopes.
-    pub scopes: String,
-    /// The hash of the assertion.
-    pub assertion_hash: Option<String>,
-}
-
-/// What a silent request found, in a new process.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Silent {
-    /// The access token.
-    pub access_token: Option<String>,
-    /// Requests for tokens that the library sent.
-    pub http: u32,
-    /// The accounts that it lists.
-    pub accounts: Vec<Listed>,
-    /// Why there is no token.
-    pub error: Option<String>,
-}
-
-/// An account that a library lists.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Listed {
-    /// The account's id over all tenants.
-    pub home_account_id: String,
-    /// The name to sign in with.
-    pub username: Option<String>,
-}
-
-/// What a library does with a cache file, each time in a new process. `Err` of its methods: why it cannot.
-#[derive(Debug)]
-pub struct Reader {
-    library: Library,
-    peer: Peer,
-}
-
-impl Reader {
-    /// The library by its program.
-    pub fn new(library: Library, peer: Peer) -> Self {
-        Self { library, peer }
-    }
-
-    /// Which library it is.
-    pub fn library(&self) -> Library {
-        self.library
-    }
-
-    /// The present time of what it writes and reads, in seconds since 1970.
-    pub fn now(&self) -> i64 {
-        if self.library == Library::Net { net::NOW } else { crate::ours::wall_clock() }
-    }
-
-    /// Signs in by the library into a new file.
-    pub fn sign_in(&self, flow: Flow, cache: &Path) -> Result<SignIn, String> {
-        match self.library {
-            Library::Net => net::sign_in(&self.peer, flow, cache),
-            _ => self.ask("sign-in", flow, cache),
-        }
-    }
-
-    /// Asks the library for the token that the file holds, and for the refresh token that it sends for a new one.
-    pub fn read(&self, flow: Flow, cache: &Path) -> Result<(Silent, Option<String>), String> {
-        if self.library == Library::Net {
-            return Ok(net::read(&self.peer, flow, cache));
-        }
-        let silent = self.ask("silent", flow, cache)?;
-        let sent: Value = self.ask("refresh", flow, cache)?;
-        Ok((silent, sent["refresh_token_sent"].as_str().map(str::to_owned)))
-    }
-
-    fn ask<T: for<'d> Deserialize<'d>>(&self, command: &str, flow: Flow, cache: &Path) -> Result<T, String> {
-        self.peer.run(&[command, "--flow", flow.name(), "--cache", text(cache)])
-    }
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/peers/net/net-peer");
+    if beside.exists() { beside } else { installed.join("net/net-peer") }
 }
 
 /// A path as an argument.

@@ -12,9 +12,10 @@ use std::sync::LazyLock;
 
 use cache_core::{AccessTokenQuery, PersistedTokenCache, RefreshTokenQuery, TokenResponse, blocking};
 use cache_file::presets::{Machine, Platform, Preset, ProductCache};
+use interop::answers::{Listed, Silent};
 use interop::flows::{self, Flow};
 use interop::ours::{PARTITION, wall_clock, writer_account, writer_response};
-use interop::peers::{Listed, Silent, installed, say_missing};
+use interop::peers::{installed, say_missing};
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;

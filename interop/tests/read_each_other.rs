@@ -5,10 +5,12 @@
 
 use std::path::Path;
 
+use interop::answers::SignIn;
 use interop::flows::Flow;
 use interop::matrix::{self, Direction, Matrix, Part};
 use interop::ours;
-use interop::peers::{Library, Reader, SignIn, available};
+use interop::peers::{Library, available};
+use interop::reader::Reader;
 
 #[test]
 fn every_library_and_flow() {

@@ -1,37 +1,14 @@
 //! The form of one part of a document: the rules in their order.
 
+use super::context::Context;
 use super::fields::Fields;
-use super::objection::{Notes, Reason};
-use super::{Peer, Profile, loadable, spelling, text};
+use super::objection::Reason;
+use super::{Peer, loadable, spelling, text};
 use crate::document::{Form, Part};
 use crate::entry::Entry;
 use crate::schema::section;
 use crate::secret::Blob;
 use crate::text::eq_ignore_case;
-use crate::time::UnixSeconds;
-
-/// What a rule goes by, and where it says what it met.
-pub(super) struct Context<'n> {
-    pub(super) profile: Profile,
-    /// `None`: any time may come.
-    pub(super) now: Option<UnixSeconds>,
-    pub(super) notes: &'n mut Notes,
-}
-
-impl Context<'_> {
-    pub(super) fn names(&self, peer: Peer) -> bool {
-        self.profile.names(peer)
-    }
-
-    /// Notes a reason for each of these libraries that shares the cache; answers whether one does.
-    pub(super) fn note(&mut self, peers: impl IntoIterator<Item = Peer>, reason: Reason) -> bool {
-        let mut shares = false;
-        for peer in peers {
-            shares |= self.notes.note(peer, reason);
-        }
-        shares
-    }
-}
 
 /// The form of a part.
 pub(super) fn of(part: Part<'_>, context: &mut Context<'_>) -> Form {

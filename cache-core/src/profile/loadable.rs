@@ -10,8 +10,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
 use super::Peer;
+use super::context::Context;
 use super::fields::Fields;
-use super::form::Context;
 use super::objection::Reason;
 use super::text::{levels, quoted};
 use crate::schema::section;

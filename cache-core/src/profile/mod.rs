@@ -9,6 +9,7 @@
 //! (AzureAD/microsoft-authentication-library-for-java, `msal4j-sdk/src/main/java/com/microsoft/aad/msal4j`).
 
 mod collisions;
+mod context;
 mod deletes;
 mod extended;
 mod fields;
@@ -20,7 +21,7 @@ mod text;
 
 use std::fmt;
 
-use self::form::Context;
+use self::context::Context;
 use self::objection::Notes;
 use crate::changes::{Change, Changes};
 use crate::document::{Form, Reformed, UnifiedDocument};

@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use super::Peer;
+use super::context::Context;
 use super::fields::Fields;
-use super::form::Context;
 use super::loadable::TIMES;
 use super::objection::Reason;
 use super::text::quoted;

@@ -5,10 +5,10 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::TokenCache;
+use super::hashed::Hashed;
 use super::index::{Bound, Hash, Hashing};
 use super::query::{AccessTokenQuery, Owner, RefreshTokenQuery};
 use super::row::Row;
-use super::table::Hashed;
 use crate::entry::EntryId;
 use crate::schema::{AccessToken, Account, AppMetadata, IdToken, RefreshToken};
 use crate::text::eq_ignore_case;

@@ -3,6 +3,7 @@
 mod accounts;
 mod chunks;
 mod difference;
+mod hashed;
 mod index;
 mod journal;
 mod layouts;

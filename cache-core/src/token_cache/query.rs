@@ -100,7 +100,7 @@ impl<'a> AccessTokenQuery<'a> {
         Self { margin_seconds: seconds, ..self }
     }
 
-    /// Whether every [ordinary](super::table::Hashed::is_ordinary) token of the owner, client and scopes answers.
+    /// Whether every [ordinary](super::hashed::Hashed::is_ordinary) token of the owner, client and scopes answers.
     pub(crate) fn is_ordinary(&self) -> bool {
         let unbound = self.token_type.is_none() && self.key_id.is_none() && self.extended.is_none();
         unbound && self.resource.is_none() && !matches!(self.owner, Owner::Assertion(_))

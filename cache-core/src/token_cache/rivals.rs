@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use super::TokenCache;
+use super::hashed::Hashed;
 use super::lookup::{bound, owner, refresh_owner, same_hash};
 use super::row::Row;
-use super::table::Hashed;
 use crate::schema::{AccessToken, Account, AppMetadata, Entity as _, ExtendedKey, IdToken, RefreshToken};
 use crate::scopes;
 use crate::text::eq_ignore_case;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::table::Hashed;
+use super::hashed::Hashed;
 use crate::document::push_text;
 use crate::entry::{AccountRef, Entry, EntryId, Version};
 use crate::schema::layout::Layout;

@@ -1,9 +1,10 @@
 //! Whether an entry that was written still stands, whatever other libraries have made of its key text.
 
 use super::TokenCache;
+use super::hashed::Hashed;
 use super::rivals::{Kept, Rivals};
 use super::row::Row;
-use super::table::{Hashed, Section, Table};
+use super::table::{Section, Table};
 use crate::entry::{Entry, EntryId};
 use crate::json;
 use crate::schema::{AccessToken, Account, AppMetadata, Entity, IdToken, RefreshToken, section};

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::chunks::Chunks;
+use super::hashed::Hashed;
 use super::index::{Hash, Hashing, Index, Keys, MOST_ROWS};
 use super::layouts::Layouts;
 use super::row::{Held, Presence, Row, Spelling, Standing};
 use crate::entry::Version;
 use crate::schema::layout::Layout;
 use crate::schema::texts::Texts;
-use crate::schema::varying::Varying;
 use crate::secret::{Blob, SecretBuffer};
 
 /// Rows by place; one that was taken out leaves a gap.
@@ -31,23 +31,6 @@ pub(super) struct Table<E> {
     extended: usize,
     /// See [`Section::length`].
     length: usize,
-}
-
-/// What an entity is found by.
-pub(super) trait Hashed: Varying {
-    /// Calls `each` with every hash that a lookup of this entity may begin at.
-    fn hashes(&self, hashing: &Hashing, each: impl FnMut(Hash));
-
-    /// Whether the entity is an extended access token; none is in nearly every cache.
-    fn is_extended(&self) -> bool {
-        false
-    }
-
-    /// Whether nothing but owner, client, tenant, cloud and scopes tells the entity from others: it is a Bearer token,
-    /// and bound to no assertion, key, resource or further component.
-    fn is_ordinary(&self) -> bool {
-        true
-    }
 }
 
 /// A table, whatever its entities are.

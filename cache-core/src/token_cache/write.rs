@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::TokenCache;
+use super::hashed::Hashed;
 use super::journal::Journal;
 use super::rivals::{Kept, Rivals};
 use super::row::{Presence, Row};
-use super::table::{Hashed, Table};
+use super::table::Table;
 use crate::changes::{Change, Guard};
 use crate::entry::{AccountRef, Entry, EntryId, Stored, Version};
 use crate::error::{Error, ErrorKind, Result};

@@ -2,13 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use cache_core::{Environments, Error, ErrorKind, Peer, Profile, Result};
+use cache_core::{Environments, Peer, Profile, Result};
 
 use super::participants::participants;
 use super::paths;
 use super::{Machine, Participant, Preset, Wrapper};
-use crate::NAME;
-use crate::config::FileStoreBuilder;
 
 /// A product's cache on a machine: its path, what it is wrapped in, and which libraries take part.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,25 +94,11 @@ impl ProductCache {
         self.has(Peer::DotNet)
     }
 
-    /// A [`FileStore`](crate::FileStore) over the file, plaintext and read-only until
-    /// [`read_only(false)`](FileStoreBuilder::read_only) is said;
-    /// [shared with MSAL](FileStoreBuilder::shared_with_msal) then.
-    ///
-    /// `Unsupported`: on this platform no library keeps the cache in a plaintext file; the message says what they use.
-    pub fn store(&self) -> Result<FileStoreBuilder> {
-        if self.may_be_plaintext() {
-            let store = FileStoreBuilder::new(&self.path, false).plaintext().read_only(true).product(self.clone());
-            return Ok(store.shared_with_msal().absence_is_sign_out(!self.may_restore_missing()));
-        }
+    /// In what the libraries that take part keep the cache, for people.
+    pub(crate) fn wrapped_in(&self) -> String {
         let mut wrappers: Vec<String> = self.wrappers().map(Wrapper::to_string).collect();
         wrappers.dedup();
-        let message = format!(
-            "the cache of {} ({}) is {}, which this store does not open; use a program of that product to read it",
-            self.preset.product(),
-            self.preset,
-            wrappers.join(" or ")
-        );
-        Err(Error::new(ErrorKind::Unsupported, message).in_store(NAME))
+        wrappers.join(" or ")
     }
 
     fn wrappers(&self) -> impl Iterator<Item = &Wrapper> {

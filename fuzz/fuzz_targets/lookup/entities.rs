@@ -10,7 +10,7 @@ use cache_core::{Secret, UnixMillis, UnixSeconds, schema};
 use serde_json::json;
 
 use super::naive::{Account, Extended, Identity, Metadata, Refresh, Token};
-use super::style::{Fields, Style};
+use super::style::{Fields, Style, pick};
 
 pub const NOW: i64 = 1_800_000_000;
 
@@ -441,10 +441,6 @@ pub fn extended(at: u8) -> Extended {
 /// The text at this place; the empty one means none.
 pub fn given(list: &[&str], at: u8) -> Option<String> {
     Some(pick(list, at)).filter(|text| !text.is_empty()).map(str::to_owned)
-}
-
-pub fn pick<'a>(list: &[&'a str], at: u8) -> &'a str {
-    list[usize::from(at) % list.len()]
 }
 
 fn shared(text: Option<&String>) -> Option<Arc<str>> {

@@ -17,10 +17,10 @@ use cache_core::{
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
-use self::entities::{CLIENTS, HOMES, HOSTS, NOW, PlainSpec, RefreshSpec, TokenSpec, pick, scopes, time};
+use self::entities::{CLIENTS, HOMES, HOSTS, NOW, PlainSpec, RefreshSpec, TokenSpec, scopes, time};
 use self::naive::{Account, Extended, Identity, Metadata, Model, Owner, Question, Refresh, RefreshQuestion, Token};
 use self::questions::{QuestionSpec, RefreshQuestionSpec};
-use self::style::Style;
+use self::style::{Style, pick};
 use self::writes::{Kept, insert};
 
 /// The most operations of one run.

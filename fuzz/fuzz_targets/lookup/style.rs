@@ -5,8 +5,6 @@ use std::fmt::Write as _;
 use arbitrary::Arbitrary;
 use serde_json::Value;
 
-use super::entities::pick;
-
 /// Key texts of imported entries; the last one is the canonical one's place.
 const KEYS: [&str; 8] = ["a", "A", "b", "c", "d", "x-atext-y", "X-ATEXT-Y", "e"];
 
@@ -84,4 +82,8 @@ impl Fields {
         self.text.push('}');
         self.text
     }
+}
+
+pub fn pick<'a>(list: &[&'a str], at: u8) -> &'a str {
+    list[usize::from(at) % list.len()]
 }
