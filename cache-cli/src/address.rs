@@ -1,5 +1,6 @@
 //! Where a cache is kept, as `--store` names it.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -11,6 +12,8 @@ use cache_file::presets::{Machine, Preset};
 pub(crate) enum Address {
     /// `file:PATH`: one file, shared by processes.
     File(PathBuf),
+    /// `sqlite:PATH`: a SQLite database, shared by processes, with any number of partitions.
+    Sqlite(PathBuf),
     /// `preset:NAME`: the cache of a product.
     Preset(Preset),
 }
@@ -22,11 +25,13 @@ impl FromStr for Address {
         match text.split_once(':') {
             Some(("file", "")) => Err("the path is missing; write file:PATH".to_owned()),
             Some(("file", path)) => Ok(Self::File(path.into())),
+            Some(("sqlite", "")) => Err("the path is missing; write sqlite:PATH".to_owned()),
+            Some(("sqlite", path)) => Ok(Self::Sqlite(path.into())),
             Some(("preset", name)) => match name.parse() {
                 Ok(preset) => Ok(Self::Preset(preset)),
                 Err(error) => Err(cache_core::Error::message(&error).to_owned()),
             },
-            _ => Err("no store of this kind is known; write file:PATH or preset:NAME".to_owned()),
+            _ => Err("no store of this kind is known; write file:PATH, sqlite:PATH or preset:NAME".to_owned()),
         }
     }
 }
@@ -35,16 +40,30 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
             Self::Preset(preset) => write!(f, "preset:{preset}"),
         }
     }
 }
 
 impl Address {
-    /// Whether the store lives in this file.
+    /// Whether the store lives in this file, or keeps a part of its content there.
     pub(crate) fn is_at(&self, file: &Path) -> bool {
-        let canonical = self.path().and_then(|path| path.canonicalize().ok());
-        canonical.is_some_and(|path| file.canonicalize().is_ok_and(|file| file == path))
+        let Some(file) = canonical(file) else { return false };
+        let suffixes: &[&str] = if matches!(self, Self::Sqlite(_)) { &["", "-wal", "-shm"] } else { &[""] };
+        let path = self.path().and_then(|path| canonical(&path));
+        path.is_some_and(|path| {
+            suffixes.iter().any(|suffix| {
+                let mut part = OsString::from(&path);
+                part.push(suffix);
+                file == part
+            })
+        })
+    }
+
+    /// Whether both are the same place.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self == other || other.path().is_some_and(|path| self.is_at(&path))
     }
 
     /// Whether anything stands at this address.
@@ -56,10 +75,18 @@ impl Address {
     /// The path of the store's file; `None` if it cannot be told on this machine.
     fn path(&self) -> Option<PathBuf> {
         match self {
-            Self::File(path) => Some(path.clone()),
+            Self::File(path) | Self::Sqlite(path) => Some(path.clone()),
             Self::Preset(preset) => preset.on(&Machine::here()).ok().map(|cache| cache.path().to_owned()),
         }
     }
+}
+
+/// The path of a file by its folder's own name, whether it is there or not; `None`: there is no such folder.
+fn canonical(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok().or_else(|| {
+        let path = std::path::absolute(path).ok()?;
+        Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?))
+    })
 }
 
 #[cfg(test)]
@@ -68,14 +95,26 @@ mod tests {
 
     #[test]
     fn addresses_read_as_they_are_written() {
-        for text in
-            ["file:/var/cache/msal.cache", "file:relative path:with colon", "file:C:\\cache", "preset:azure-cli"]
-        {
+        for text in [
+            "file:/var/cache/msal.cache",
+            "file:relative path:with colon",
+            "file:C:\\cache",
+            "sqlite:/var/cache/msal.db",
+            "preset:azure-cli",
+        ] {
             assert_eq!(text.parse::<Address>().expect("an address").to_string(), text);
         }
-        for text in ["", "file", "file:", "/var/cache/msal.cache", "C:\\cache", "sqlserver:x"] {
+        for (text, saying) in [
+            ("", "file:PATH"),
+            ("file", "file:PATH"),
+            ("file:", "file:PATH"),
+            ("sqlite:", "sqlite:PATH"),
+            ("/var/cache/msal.cache", "sqlite:PATH"),
+            ("C:\\cache", "file:PATH"),
+            ("sqlserver:x", "sqlite:PATH"),
+        ] {
             let refused = text.parse::<Address>().expect_err("no address");
-            assert!(refused.contains("file:PATH"), "{refused}");
+            assert!(refused.contains(saying), "{refused}");
         }
         for text in ["preset:", "preset:no-such-product", "preset:Azure-CLI"] {
             let refused = text.parse::<Address>().expect_err("no address");

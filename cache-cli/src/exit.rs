@@ -15,7 +15,7 @@ pub(crate) enum Exit {
     Error = 1,
     /// The arguments do not fit.
     Usage = 2,
-    /// Nothing was found that answers: no valid token, no such account or entry, nothing to remove.
+    /// Nothing was found that answers: no valid token, no such account or entry, nothing to remove or to copy.
     Nothing = 4,
 }
 
@@ -85,7 +85,10 @@ impl Failure {
 
 impl From<cache_core::Error> for Failure {
     fn from(error: cache_core::Error) -> Self {
-        Self::error(error.to_string())
+        // Where the library names its own function.
+        let of_database = error.store() == Some("sqlite") && error.kind() == cache_core::ErrorKind::Corrupt;
+        let command = if of_database { "; see `tokencache recover`" } else { "" };
+        Self::error(format!("{error}{command}"))
     }
 }
 

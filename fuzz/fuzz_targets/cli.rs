@@ -10,7 +10,7 @@
 
 #[path = "../../cache-cli/src/address.rs"]
 mod address;
-#[path = "../../cache-cli/src/args.rs"]
+#[path = "../../cache-cli/src/args/mod.rs"]
 mod args;
 #[path = "../../cache-cli/src/entry_name.rs"]
 mod entry_name;

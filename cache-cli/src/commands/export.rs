@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use cache_core::Blob;
+use cache_core::{Blob, PartitionKey};
 use serde::Serialize;
 
 use crate::args::Export;
@@ -25,8 +25,15 @@ pub(crate) fn run(args: &Export, context: &Context) -> Result<(), Failure> {
     }
     let store = Store::open(&args.location, context)?;
     let cache = store.load()?;
-    if cache.is_empty() {
-        warn(&format!("{} holds nothing; the document is empty", store.address()));
+    store.warn_of_unreadable(&PartitionKey::Shared)?;
+    match store.other_partitions()? {
+        0 if cache.is_empty() => warn(&format!("{} holds nothing; the document is empty", store.address())),
+        0 => {}
+        others => warn(&format!(
+            "a document holds the shared partition; of {}, {} left out",
+            store.address(),
+            counted(others, "other partition is", "other partitions are")
+        )),
     }
     let document = cache.serialize();
     match &args.to {

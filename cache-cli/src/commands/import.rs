@@ -49,17 +49,17 @@ pub(crate) fn merge(entries: &[Entry], salvaged: bool, store: &Store) -> Result<
         } += 1;
     }
     report.skipped = skipped.len();
-    report.skipped_entries = skipped
-        .iter()
-        .map(|(id, skip)| Skipped {
-            entry: entry_name::full(id),
-            reason: match skip {
-                Skip::NewerPresent => "newer_present",
-                _ => "not_applied",
-            },
-        })
-        .collect();
+    report.skipped_entries =
+        skipped.iter().map(|(id, skip)| Skipped { entry: entry_name::full(id), reason: reason(*skip) }).collect();
     Ok(report)
+}
+
+/// Why an entry was not put, as reports say it.
+pub(crate) fn reason(skip: Skip) -> &'static str {
+    match skip {
+        Skip::NewerPresent => "newer_present",
+        _ => "not_applied",
+    }
 }
 
 /// What an import did, counted against what the store held when it began.

@@ -1,14 +1,17 @@
 //! A module for each command.
 
 mod completions;
+mod copy;
 mod demo;
 mod export;
 mod get_token;
 mod import;
 mod list;
+mod recover;
 mod remove;
 mod show;
 mod stores;
+mod verify;
 
 use crate::args::Command;
 use crate::context::Context;
@@ -24,6 +27,9 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Show(args) => show::run(args, context),
         Command::GetToken(args) => get_token::run(args, context),
         Command::Remove(args) => remove::run(args, context),
+        Command::Copy(args) => copy::run(args, context),
+        Command::Verify(args) => verify::run(args, context),
+        Command::Recover(args) => recover::run(args, context),
         Command::Demo(args) => demo::run(args, context),
         Command::Completions(args) => completions::run(args),
         Command::DemoWorker(args) => demo::worker::run(args, context),

@@ -94,7 +94,7 @@ fn strict(bytes: &[u8]) -> String {
 }
 
 /// The sections, each of the five as an object, without entities that hold nothing.
-fn meaning(document: Value) -> BTreeMap<String, Value> {
+pub(crate) fn meaning(document: Value) -> BTreeMap<String, Value> {
     let Value::Object(document) = document else { panic!("no object") };
     let mut sections: BTreeMap<String, Value> = document.into_iter().collect();
     for name in SECTIONS {

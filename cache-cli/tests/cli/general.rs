@@ -42,7 +42,20 @@ fn without_a_command_the_help_comes_with_exit_2() {
 #[test]
 fn help_and_version_go_to_standard_output() {
     let help = Ran::of(tokencache().arg("--help")).succeeds();
-    for word in ["import", "export", "list", "show", "get-token", "remove", "demo", "completions", "Exit codes"] {
+    for word in [
+        "import",
+        "export",
+        "list",
+        "show",
+        "get-token",
+        "remove",
+        "copy",
+        "verify",
+        "recover",
+        "demo",
+        "completions",
+        "Exit codes",
+    ] {
         assert!(help.text().contains(word), "{word}");
     }
     assert!(!help.text().contains("demo-worker") && !help.text().contains("demo-verify"));
@@ -55,7 +68,7 @@ fn help_and_version_go_to_standard_output() {
 fn every_shell_has_a_completion() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ran = Ran::of(tokencache().args(["completions", shell])).succeeds();
-        for word in ["get-token", "--passphrase-file", "--show-secrets"] {
+        for word in ["get-token", "--passphrase-file", "--show-secrets", "--to-passphrase-file", "recover"] {
             // fish writes options without their dashes.
             assert!(ran.text().contains(word.trim_start_matches('-')), "{shell} {word}");
         }

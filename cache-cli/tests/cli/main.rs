@@ -1,5 +1,6 @@
 //! The real command, run: every command, exit code and form of the output.
 
+mod copy;
 mod demo;
 mod documents;
 mod general;
@@ -11,6 +12,7 @@ mod readme;
 mod remove;
 mod sandbox;
 mod secrets;
+mod sqlite;
 #[cfg(unix)]
 mod stores;
 #[cfg(unix)]

@@ -5,12 +5,19 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::sandbox::{ALICE, APP, Ran, Sandbox, document, tokencache};
+use crate::sqlite::Database;
 
 const README: &str = include_str!("../../README.md");
 
 /// The JSON under a heading of the README.
 fn documented(heading: &str) -> Value {
+    documented_in(heading, "\n")
+}
+
+/// The first JSON behind these words under a heading of the README.
+fn documented_in(heading: &str, words: &str) -> Value {
     let section = README.split(&format!("\n## {heading}\n")).nth(1).expect("the heading");
+    let section = section.split_once(words).expect("the words").1;
     let block = section.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of JSON");
     serde_json::from_str(block).expect("JSON")
 }
@@ -59,6 +66,40 @@ fn every_report_is_as_documented() {
 
     let later = Ran::of(&mut sandbox.command_at(1_900_000_000, &["remove", "--expired"])).json();
     assert_eq!(paths(&later), paths(&documented("remove")));
+}
+
+#[test]
+fn reports_about_databases_are_as_documented() {
+    let database = Database::holding(&document("net-user-single"));
+    let keyless = Ran::of(&mut database.bare(&["list"])).json();
+    assert_eq!(paths(&keyless), paths(&documented_in("list", "### Without the key")));
+    assert_eq!(paths(&database.run(&["verify"]).json()), paths(&documented("verify")));
+    assert_eq!(paths(&database.run(&["recover"]).json()), paths(&documented("recover")));
+
+    let all = database.run(&["list", "--all-partitions"]).json();
+    let named = documented_in("list", "With `--all-partitions`");
+    assert_eq!(paths(&all["partitions"][0]["partition"]), paths(&named["partitions"][0]["partition"]));
+
+    // The target holds a newer token.
+    let target = Database::new();
+    let mut newer: Value = serde_json::from_slice(&document("net-user-single")).expect("JSON");
+    for token in newer["AccessToken"].as_object_mut().expect("a section").values_mut() {
+        token["cached_at"] = "1800000000".into();
+        token["expires_on"] = "1800009999".into();
+    }
+    let mut older = newer.clone();
+    for token in older["AccessToken"].as_object_mut().expect("a section").values_mut() {
+        token["cached_at"] = "1".into();
+    }
+    let source = Database::holding(older.to_string().as_bytes());
+    let import = |database: &Database, document: &Value| {
+        Ran::of(database.command(&["import", "-", "--create-key"]).write_stdin(document.to_string())).succeeds();
+    };
+    import(&target, &newer);
+    let mut copy = tokencache();
+    copy.args(["copy", "--from", &source.address(), "--to", &target.address(), "--now", "1800000000"]);
+    copy.arg("--from-key-file").arg(source.path("key")).arg("--to-key-file").arg(target.path("key"));
+    assert_eq!(paths(&Ran::of(&mut copy).json()), paths(&documented("copy")));
 }
 
 #[test]

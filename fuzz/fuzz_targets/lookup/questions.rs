@@ -3,10 +3,10 @@
 use arbitrary::Arbitrary;
 
 use super::entities::{
-    ASSERTIONS, CLIENTS, HOMES, HOSTS, KEY_IDS, NOW, REALMS, RESOURCES, TOKEN_TYPES, extended, given, pick, scopes,
-    time,
+    ASSERTIONS, CLIENTS, HOMES, HOSTS, KEY_IDS, NOW, REALMS, RESOURCES, TOKEN_TYPES, extended, given, scopes, time,
 };
 use super::naive::{self, Extended, Owner, Question, RefreshQuestion, Token};
+use super::style::pick;
 
 /// A question of its own, or one that a token answers with some fields replaced.
 #[derive(Arbitrary, Debug)]

@@ -17,7 +17,6 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use cache_core::{Blob, Entry, UnifiedDocument};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use self::crew::Crew;
 use self::report::{CacheFile, DemoReport, Killed};
@@ -28,6 +27,7 @@ use crate::commands::import;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::process;
+use crate::progress::progress_bar;
 use crate::store::Store;
 
 /// What the cache holds before the workers start: a document that MSAL.NET wrote (`data/README.md`).
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Demo, context: &Context) -> Result<(), Failure> {
     import::merge(&document_entries()?, false, &store)?;
 
     let began = Instant::now();
-    let bar = progress_bar(u64::from(args.processes) * u64::from(args.updates));
+    let bar = progress_bar(u64::from(args.processes) * u64::from(args.updates), "updates");
     let crew = Crew::start(args, &place, context)?;
     let outcome = crew.run(|acknowledged| bar.set_position(acknowledged))?;
     bar.finish_and_clear();
@@ -114,13 +114,4 @@ fn verify(acknowledged: &[token::Update], place: &Place, context: &Context) -> R
         Ok(()) => Failure::error("the verifying process could not read the cache; its message stands above"),
         Err(error) => failed(error),
     })
-}
-
-/// On a terminal only.
-fn progress_bar(updates: u64) -> ProgressBar {
-    let bar = ProgressBar::new(updates);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} updates, {elapsed}") {
-        bar.set_style(style);
-    }
-    bar
 }

@@ -1,34 +1,89 @@
 //! `list`: accounts and tokens, without secrets.
 
+mod inventory;
 mod report;
 
 use std::collections::HashMap;
 
 use cache_core::schema::section;
-use cache_core::{EntryId, TokenCache, UnixSeconds};
+use cache_core::{EntryId, PartitionKey, TokenCache, UnixSeconds};
 use serde::Serialize;
 
+use crate::address::Address;
 use crate::args::List;
 use crate::context::Context;
 use crate::entry_name::{self, EntryNames};
 use crate::exit::{Failure, warn};
+use crate::partition_name::PartitionName;
 use crate::store::Store;
 use crate::times::{date, is_expired};
 
-/// Lists what the store holds.
+/// Lists what the store holds; of a database that no protection is given for, what shows without the key.
 pub(crate) fn run(args: &List, context: &Context) -> Result<(), Failure> {
-    let store = Store::open(&args.location, context)?;
-    let cache = store.load()?;
-    if cache.is_empty() {
+    let location = &args.location;
+    if let Address::Sqlite(path) = &location.store
+        && !location.protection.is_given()
+        && context.passphrase.is_none()
+    {
+        return inventory::run(path, &location.store, context);
+    }
+    let store = Store::open(location, context)?;
+    if args.all_partitions { all_partitions(&store, context) } else { shared_partition(&store, context) }
+}
+
+fn shared_partition(store: &Store, context: &Context) -> Result<(), Failure> {
+    let (cache, now) = (store.load()?, context.now());
+    store.warn_of_unreadable(&PartitionKey::Shared)?;
+    let other_partitions = store.other_partitions()?;
+    if cache.is_empty() && other_partitions == 0 {
         warn(&format!("{} holds nothing", store.address()));
     }
-    context.output.print(&Listing::of(&cache, context.now()))
+    context.output.print(&Shared { now: now.0, listing: Listing::of(&cache, now), other_partitions })
+}
+
+fn all_partitions(store: &Store, context: &Context) -> Result<(), Failure> {
+    let now = context.now();
+    let listed = store.partitions()?.into_iter().map(|partition| {
+        let listing = Listing::of(&store.load_of(&partition)?, now);
+        store.warn_of_unreadable(&partition)?;
+        Ok(InPartition { partition: PartitionName::of(&partition), listing })
+    });
+    let partitions = listed.collect::<Result<Vec<_>, Failure>>()?;
+    if partitions.is_empty() {
+        warn(&format!("{} holds nothing", store.address()));
+    }
+    context.output.print(&Partitions { now: now.0, partitions })
+}
+
+/// The shared partition, and how many there are besides.
+#[derive(Debug, Serialize)]
+struct Shared {
+    now: i64,
+    #[serde(flatten)]
+    listing: Listing,
+    other_partitions: usize,
+}
+
+/// Every partition.
+#[derive(Debug, Serialize)]
+struct Partitions {
+    now: i64,
+    partitions: Vec<InPartition>,
+}
+
+#[derive(Debug, Serialize)]
+struct InPartition {
+    partition: PartitionName,
+    #[serde(flatten)]
+    listing: Listing,
 }
 
 /// What a cache holds, without secrets.
 #[derive(Debug, Serialize)]
 struct Listing {
-    now: i64,
+    /// What expiry is told against.
+    #[serde(skip)]
+    now: UnixSeconds,
     accounts: Vec<AccountRow>,
     access_tokens: Vec<AccessTokenRow>,
     refresh_tokens: Vec<RefreshTokenRow>,
@@ -199,7 +254,7 @@ impl Listing {
             family_id: metadata.family_id.as_deref().map(str::to_owned),
         });
         Self {
-            now: now.0,
+            now,
             accounts: accounts.collect(),
             access_tokens: sorted(access_tokens, |row| &row.name),
             refresh_tokens: sorted(refresh_tokens, |row| &row.name),

@@ -2,12 +2,43 @@
 
 use cache_core::UnixSeconds;
 
-use super::{AccessTokenRow, AccountRow, Listing, Name};
+use super::{AccessTokenRow, AccountRow, Listing, Name, Partitions, Shared};
 use crate::output::{Cell, Page, Report, Rows};
 use crate::text::counted;
 use crate::times::expiry;
 
-impl Report for Listing {
+impl Report for Shared {
+    fn table(&self, page: &mut Page) {
+        self.listing.table(page);
+        if self.other_partitions > 0 {
+            page.gap();
+            let others = counted(self.other_partitions, "other partition", "other partitions");
+            page.line(format_args!("This is the shared partition; {others} with --all-partitions."));
+        }
+    }
+
+    fn rows(&self, rows: &mut Rows) {
+        self.listing.rows(rows, None);
+    }
+}
+
+impl Report for Partitions {
+    fn table(&self, page: &mut Page) {
+        for in_partition in &self.partitions {
+            page.gap();
+            page.line(format_args!("Partition: {}", in_partition.partition));
+            in_partition.listing.table(page);
+        }
+    }
+
+    fn rows(&self, rows: &mut Rows) {
+        for in_partition in &self.partitions {
+            in_partition.listing.rows(rows, Some(&in_partition.partition.to_string()));
+        }
+    }
+}
+
+impl Listing {
     fn table(&self, page: &mut Page) {
         let accounts: Vec<_> = (self.accounts.iter())
             .map(|account| {
@@ -19,7 +50,7 @@ impl Report for Listing {
             .collect();
         page.section("Accounts", ["ID", "USERNAME", "HOME ACCOUNT ID", "ENVIRONMENT", "TENANTS"], &accounts);
 
-        let now = UnixSeconds(self.now);
+        let now = self.now;
         let tokens: Vec<_> = (self.access_tokens.iter())
             .map(|token| {
                 let owner = token.home_account_id.as_deref().unwrap_or("(application)");
@@ -73,11 +104,13 @@ impl Report for Listing {
         }
     }
 
-    fn rows(&self, rows: &mut Rows) {
+    /// A line per entry; with a partition's name as the last field, if there is one.
+    fn rows(&self, rows: &mut Rows, partition: Option<&str>) {
         // Between id and full name: home account id, username, environment, client, tenants, scopes, expiry.
         let mut row = |kind: &str, Name { id, entry }: &Name, facts: [&str; 7]| {
             let [account, username, environment, client, tenants, scopes, expires_on] = facts;
-            rows.row(&[kind, id, account, username, environment, client, tenants, scopes, expires_on, entry]);
+            let fields = [kind, id, account, username, environment, client, tenants, scopes, expires_on, entry];
+            rows.row(&fields.into_iter().chain(partition).collect::<Vec<_>>());
         };
         for account in &self.accounts {
             let AccountRow { home_account_id, username, environment, .. } = account;

@@ -1,14 +1,18 @@
 //! What can be asked for on the command line.
 
+mod copy;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::copy::CopyStore;
 use crate::address::Address;
 use crate::exit::Failure;
 
 /// Headings of the help texts.
-const PROTECTION: &str = "Protection of file:PATH (exactly one, or the environment variable TOKENCACHE_PASSPHRASE)";
+const PROTECTION: &str =
+    "Protection of file:PATH and sqlite:PATH (exactly one, or the environment variable TOKENCACHE_PASSPHRASE)";
 const REMOVAL: &str = "What to remove (exactly one)";
 const COMMON: &str = "Common options";
 
@@ -65,7 +69,7 @@ pub(crate) enum Command {
     Export(Export),
     /// Show the token caches of other products on this machine
     Stores,
-    /// Show accounts and tokens, without secrets
+    /// Show accounts and tokens, without secrets; of a database without its key, counts and expiries
     List(List),
     /// Show one entry, its secrets redacted
     Show(Show),
@@ -73,6 +77,12 @@ pub(crate) enum Command {
     GetToken(GetToken),
     /// Remove an account, everything of a client, or expired access tokens
     Remove(Remove),
+    /// Copy everything in one store to another, and read it back
+    Copy(CopyStore),
+    /// Look for damage
+    Verify(Verify),
+    /// Make a new database out of what can be read of a damaged one, which is moved aside
+    Recover(Recover),
     /// Show that processes sharing an encrypted cache lose nothing, even when killed
     Demo(Demo),
     /// Print a completion script
@@ -88,7 +98,7 @@ pub(crate) enum Command {
 /// Which store, and how it is protected.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Location {
-    /// The store: file:PATH, or preset:NAME for the cache of a product, for example preset:azure-cli
+    /// The store: file:PATH, sqlite:PATH for a database, or preset:NAME for the cache of a product, for example preset:azure-cli
     #[arg(long, value_name = "STORE")]
     pub(crate) store: Address,
 
@@ -119,6 +129,41 @@ pub(crate) struct ProtectionArgs {
     /// Not encrypted, as the MSAL libraries write files where they have no keychain
     #[arg(long, help_heading = PROTECTION)]
     pub(crate) plaintext: bool,
+
+    /// Which store of the command this is about.
+    #[arg(skip)]
+    pub(crate) side: Side,
+}
+
+/// Which of its stores a command means, by what its options are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Side {
+    /// The only one.
+    #[default]
+    Only,
+    /// The one to copy from.
+    From,
+    /// The one to copy to.
+    To,
+}
+
+impl ProtectionArgs {
+    /// Whether there is an option.
+    pub(crate) fn is_given(&self) -> bool {
+        self.key_file.is_some() || self.passphrase_file.is_some() || self.plaintext
+    }
+}
+
+impl Side {
+    /// The option as it is written for this store, for example `--from-key-file` for `key-file`.
+    pub(crate) fn option(self, name: &str) -> String {
+        let side = match self {
+            Self::Only => "",
+            Self::From => "from-",
+            Self::To => "to-",
+        };
+        format!("--{side}{name}")
+    }
 }
 
 #[derive(Debug, Args)]
@@ -160,6 +205,10 @@ pub(crate) struct Export {
 pub(crate) struct List {
     #[command(flatten)]
     pub(crate) location: Location,
+
+    /// Every partition of a database, not the shared one alone
+    #[arg(long)]
+    pub(crate) all_partitions: bool,
 }
 
 #[derive(Debug, Args)]
@@ -228,6 +277,18 @@ pub(crate) struct Removal {
     /// Access tokens that have expired, and do not serve during outages any more either
     #[arg(long, help_heading = REMOVAL)]
     pub(crate) expired: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) location: Location,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Recover {
+    #[command(flatten)]
+    pub(crate) location: Location,
 }
 
 #[derive(Debug, Args)]
