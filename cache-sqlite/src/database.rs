@@ -47,7 +47,7 @@ impl Database {
             }
         };
         let key = index_key(&row, &settings.protection)?;
-        let readers = Readers::new(place.path.clone(), settings.durability, settings.lock_wait);
+        let readers = Readers::new(place.clone(), file, settings.durability, settings.lock_wait);
         Ok(Some(Arc::new(Self {
             file,
             id: row.id,

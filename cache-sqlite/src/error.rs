@@ -17,17 +17,20 @@ pub(crate) fn of_sqlite(action: &str, error: rusqlite::Error) -> Error {
             | rusqlite::Error::InvalidColumnType(..)
             | rusqlite::Error::IntegralValueOutOfRange(..)
             | rusqlite::Error::QueryReturnedNoRows => (ErrorKind::Corrupt, "a row is not what this program writes"),
+            // Statements are fixed: what they name is in every database of this layout that is whole.
+            rusqlite::Error::SqlInputError { .. } => (ErrorKind::Corrupt, "the tables are not those of this program"),
             _ => (ErrorKind::Internal, "the database was asked for what it cannot do"),
         };
         return Error::new(kind, format!("{action}: {message}"));
     };
     let code = rusqlite::ffi::code_to_str(cause.extended_code);
     let (kind, next) = match cause.code {
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => (
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => (
             ErrorKind::Busy,
             "another process has held the database for longer than the lock wait; try again, or look for a process that hangs",
         ),
-        ErrorCode::DatabaseCorrupt => {
+        // A row that its table or index cannot hold is none that this program asks for: the index is damaged.
+        ErrorCode::DatabaseCorrupt | ErrorCode::ConstraintViolation => {
             (ErrorKind::Corrupt, "the database is damaged; `SqliteStore::recover` keeps what can be read of it")
         }
         ErrorCode::NotADatabase => {

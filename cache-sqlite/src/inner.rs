@@ -5,7 +5,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use cache_core::{Error, ErrorKind, Result};
-
 use rusqlite::Connection;
 
 use crate::config::Settings;
@@ -32,10 +31,24 @@ impl Inner {
     }
 
     /// Calls `read` with the database; `None`: there is none, and so nothing is stored.
-    pub(crate) fn read<R>(&self, read: impl FnOnce(&Database) -> Result<R>) -> Result<Option<R>> {
-        match self.ready() {
-            Some(database) => read(&database).map(Some),
-            None => self.present()?.map(|database| read(&database)).transpose(),
+    ///
+    /// If it fails because another database, or none, is at the path by now, it is called again.
+    pub(crate) fn read<R>(&self, mut read: impl FnMut(&Database) -> Result<R>) -> Result<Option<R>> {
+        let began = Instant::now();
+        let mut found = self.ready();
+        loop {
+            let database = match found.take() {
+                Some(database) => database,
+                None => match self.present()? {
+                    Some(database) => database,
+                    None => return Ok(None),
+                },
+            };
+            let done = read(&database);
+            let is_last = done.is_ok() || began.elapsed() > self.settings.lock_wait;
+            if is_last || self.place.id()? == Some(database.file) {
+                return done.map(Some);
+            }
         }
     }
 
@@ -56,9 +69,8 @@ impl Inner {
     /// If another database is at the path afterwards, what was written went to a file that is gone: it is written again,
     /// so that `write` must bear being done twice.
     pub(crate) fn write<R>(&self, mut write: impl FnMut(&Database) -> Result<R>) -> Result<R> {
-        /// Nobody replaces a database as often as this.
-        const TRIES: usize = 8;
-        for _ in 0..TRIES {
+        let began = Instant::now();
+        loop {
             let Some(database) = self.present()? else {
                 Database::create(&self.place, &self.settings)?;
                 continue;
@@ -68,8 +80,11 @@ impl Inner {
                 return done;
             }
             self.forget();
+            if began.elapsed() > self.settings.lock_wait {
+                let message = "the database is replaced again and again; look for the program that does it";
+                return Err(Error::new(ErrorKind::Busy, message));
+            }
         }
-        Err(Error::new(ErrorKind::Busy, "the database is replaced again and again; look for the program that does it"))
     }
 
     /// The database that is open, if its path was looked at not long ago.

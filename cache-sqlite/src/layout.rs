@@ -75,7 +75,7 @@ pub(crate) enum Owner {
     Older(i32),
 }
 
-/// Finds out whose database this is. `Unsupported`: another program's, or of a newer version.
+/// Finds out whose database this is. `Unsupported`: another program's, or of a newer version. `Corrupt`: of no version.
 pub(crate) fn owner(connection: &Connection) -> Result<Owner> {
     let number = |pragma: &str| {
         let number = connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
@@ -93,7 +93,9 @@ pub(crate) fn owner(connection: &Connection) -> Result<Owner> {
             ErrorKind::Unsupported,
             format!("the database has the layout of version {newer}, this program knows {VERSION}; update the program"),
         )),
-        older => Ok(Owner::Older(older)),
+        older if older > 0 => Ok(Owner::Older(older)),
+        // No database is ever seen before its tables are in it.
+        _ => Err(Error::new(ErrorKind::Corrupt, "the head of the database is damaged: it names no layout")),
     }
 }
 

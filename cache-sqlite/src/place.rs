@@ -13,7 +13,7 @@ mod network;
 
 /// Where a database lies. **Never open the file but by SQLite**: POSIX drops all locks of a process on a file when it
 /// closes any descriptor of it, SQLite's too.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) path: PathBuf,
     folder: PathBuf,
@@ -53,7 +53,8 @@ impl Place {
         }
         network::refuse(&self.folder)?;
         self.trust(&metadata)?;
-        if metadata.len() == 0 {
+        // SQLite takes a single byte for an empty file too (src/os_unix.c, `unixFileSize`).
+        if metadata.len() <= 1 {
             return Err(Error::new(
                 ErrorKind::Corrupt,
                 format!(
@@ -89,7 +90,7 @@ impl Place {
         let mut head = Vec::new();
         // Nobody has a lock on what is no database: the file may be opened.
         let read = File::open(&self.path).and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut head));
-        if read.is_ok() && (head == MAGIC || head.iter().all(|byte| *byte == 0)) {
+        if read.is_ok() && (MAGIC.starts_with(&head) || head.iter().all(|byte| *byte == 0)) {
             let message = "the head of the database is damaged; `SqliteStore::recover` begins anew and keeps the file";
             return Error::new(ErrorKind::Corrupt, message);
         }
@@ -134,6 +135,7 @@ impl Place {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(&path).map_err(failed)?;
+        owners_alone(&file).map_err(failed)?;
         let mut patience = crate::patience::Patience::new(wait);
         loop {
             match file.try_lock() {
@@ -151,13 +153,18 @@ impl Place {
 
     fn put(&self, build: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let built = self.built(build)?;
+        let failed = |error| Error::io(format!("removing what is left of {}", self.path.display()), error);
+        let mut is_left = false;
         for companion in COMPANIONS {
             match std::fs::remove_file(self.beside(companion)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(Error::io(format!("removing what is left of {}", self.path.display()), error));
-                }
-                _ => {}
+                Ok(()) => is_left = true,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(error)),
             }
+        }
+        if is_left {
+            // A loss of power must not leave the new database beside the old log.
+            sync(&self.folder).map_err(failed)?;
         }
         self.place(built)
     }
@@ -166,8 +173,10 @@ impl Place {
     fn built(&self, build: impl FnOnce(&Path) -> Result<()>) -> Result<tempfile::TempPath> {
         let failed = |error| Error::io(format!("making a file in {}", self.folder.display()), error);
         let file = tempfile::Builder::new().prefix(".tokencache-").suffix(".new").tempfile_in(&self.folder);
+        let file = file.map_err(failed)?;
+        owners_alone(file.as_file()).map_err(failed)?;
         // Closed at once: see above.
-        let path = file.map_err(failed)?.into_temp_path();
+        let path = file.into_temp_path();
         build(&path)?;
         Ok(path)
     }
@@ -243,8 +252,8 @@ mod unix {
 
         /// Makes the folder and those above it that are missing, for their owner alone.
         pub(super) fn make_folder(&self) -> Result<()> {
-            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
-            made.map_err(|error| Error::io(format!("making the folder {}", self.folder.display()), error))?;
+            make_all(&self.folder)
+                .map_err(|error| Error::io(format!("making the folder {}", self.folder.display()), error))?;
             let folder = self.folder.metadata();
             let folder = folder.map_err(|error| Error::io(format!("looking at {}", self.folder.display()), error))?;
             let user = rustix::process::geteuid().as_raw();
@@ -259,6 +268,27 @@ mod unix {
         }
     }
 
+    fn make_all(folder: &Path) -> io::Result<()> {
+        match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+            // The umask may have taken even the owner's rights.
+            Ok(()) => std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match folder.parent() {
+                Some(parent) => make_all(parent).and_then(|()| make_all(folder)),
+                None => Err(error),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives a file its mode whatever the umask; SQLite gives that of the database to what it puts beside it.
+    pub(super) fn owners_alone(file: &File) -> io::Result<()> {
+        if file.metadata()?.mode() & 0o777 == 0o600 {
+            return Ok(());
+        }
+        file.set_permissions(std::fs::Permissions::from_mode(0o600))
+    }
+
     /// Makes the names in the folder durable.
     pub(super) fn sync(folder: &Path) -> io::Result<()> {
         File::open(folder)?.sync_all()
@@ -266,7 +296,7 @@ mod unix {
 }
 
 #[cfg(unix)]
-use self::unix::sync;
+use self::unix::{owners_alone, sync};
 
 #[cfg(not(unix))]
 mod other {
@@ -291,10 +321,14 @@ mod other {
         }
     }
 
+    pub(super) fn owners_alone(_: &File) -> io::Result<()> {
+        Ok(())
+    }
+
     pub(super) fn sync(_: &Path) -> io::Result<()> {
         Ok(())
     }
 }
 
 #[cfg(not(unix))]
-use self::other::sync;
+use self::other::{owners_alone, sync};

@@ -2,16 +2,16 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
-use cache_core::{PartitionKey, Result, Version};
+use cache_core::{Error, ErrorKind, PartitionKey, Result, Version};
 use rusqlite::Connection;
 
 use crate::config::Durability;
 use crate::connection;
+use crate::place::{FileId, Place};
 
 /// A connection that reads, and the stamps that it has read since the database last changed.
 pub(crate) struct Reader {
@@ -23,7 +23,8 @@ pub(crate) struct Reader {
 
 /// A few readers, opened when they are first needed.
 pub(crate) struct Readers {
-    path: PathBuf,
+    place: Place,
+    file: FileId,
     durability: Durability,
     wait: Duration,
     slots: [Mutex<Option<Reader>>; SLOTS],
@@ -33,8 +34,9 @@ pub(crate) struct Readers {
 const SLOTS: usize = 4;
 
 impl Readers {
-    pub(crate) fn new(path: PathBuf, durability: Durability, wait: Duration) -> Self {
-        Self { path, durability, wait, slots: Default::default() }
+    /// Readers of this file, as long as it is the one at the place.
+    pub(crate) fn new(place: Place, file: FileId, durability: Durability, wait: Duration) -> Self {
+        Self { place, file, durability, wait, slots: Default::default() }
     }
 
     /// Calls `work` with a reader that nobody else uses, if possible this thread's.
@@ -43,7 +45,14 @@ impl Readers {
         if let Some(reader) = &mut *slot {
             return work(reader);
         }
-        let connection = connection::open(&self.path, self.durability, self.wait)?;
+        let connection = connection::open(&self.place.path, self.durability, self.wait)?;
+        if self.place.id()? != Some(self.file) {
+            // `Inner::read` looks again.
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "another database has taken the place of this one; try again",
+            ));
+        }
         work(slot.insert(Reader { connection, data_version: 0, stamps: HashMap::new() }))
     }
 

@@ -168,8 +168,8 @@ impl Salvage {
             });
             let is_whole = match &read {
                 Ok(entry) => match names.get(&entry.partition) {
-                    Some(key) => match entry.row.verify(tags, protector, key) {
-                        Ok(()) => true,
+                    Some(key) => match entry.row.open(tags, protector, key, tags.partition(key)) {
+                        Ok(_) => true,
                         Err(error) if error.kind() == ErrorKind::Corrupt => false,
                         Err(error) => return Err(error),
                     },

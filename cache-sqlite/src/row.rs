@@ -56,17 +56,11 @@ impl StoredRow {
             Some(protector) => protector.unprotect(self.value.expose(), &self.context(key))?,
         };
         let entry = decode(&plaintext, self.written_at, self.expires_on).ok_or_else(damaged)?;
-        // Sealed ones are bound to their place already; plaintext shall not be moved either.
-        if protector.is_none() && tags.entry(partition, &entry.id) != self.tag {
+        // What is sealed is whole, and bound to its place; plaintext shall be neither changed nor moved.
+        if protector.is_none() && !self.is_of(&entry, tags, partition) {
             return Err(damaged());
         }
         Ok(Stored { entry, version: Version::new(&self.version) })
-    }
-
-    /// Looks whether the row is whole: also in a plaintext store, where only its version tells.
-    pub(crate) fn verify(&self, tags: &Tags, protector: Option<&dyn Protector>, key: &PartitionKey) -> Result<()> {
-        let stored = self.open(tags, protector, key, tags.partition(key))?;
-        if tags.version(&stored.entry) == self.version { Ok(()) } else { Err(damaged()) }
     }
 
     /// The value as it is stored.
@@ -92,6 +86,13 @@ impl StoredRow {
             self.value.expose(),
         );
         connection.prepare_cached(sql)?.execute(values).map(drop)
+    }
+
+    /// Whether the tags of this row are those of the entry.
+    fn is_of(&self, entry: &Entry, tags: &Tags, partition: PartitionTag) -> bool {
+        let account = entry.account.as_ref();
+        let account = account.map(|of| tags.account(partition, &of.home_account_id, &of.environment));
+        (tags.entry(partition, &entry.id), tags.version(entry), account) == (self.tag, self.version, self.account)
     }
 
     /// The same value under another key of the same protector.

@@ -41,7 +41,8 @@ impl PartitionRow {
     }
 }
 
-/// The partition's stamp; `None`: it holds nothing. Allocates nothing if nothing has changed since the last call.
+/// The partition's stamp; `None`: it holds nothing. If nothing has changed since the last call, the one allocation is the
+/// key by which rusqlite takes a statement out of its cache (`StatementCache::get`).
 pub(crate) fn stamp(
     database: &Database,
     reader: &mut Reader,

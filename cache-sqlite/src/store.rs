@@ -54,7 +54,7 @@ impl SqliteStore {
     async fn read<T: Send + 'static>(
         &self,
         partition: &PartitionKey,
-        read: impl FnOnce(&Reading<'_>) -> Result<T> + Send + 'static,
+        read: impl Fn(&Reading<'_>) -> Result<T> + Send + 'static,
     ) -> Result<Option<T>> {
         let partition = partition.clone();
         self.run(move |inner| {

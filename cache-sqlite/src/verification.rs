@@ -86,10 +86,11 @@ fn verify_entries(
         for NamedRow { row, partition, name } in batch {
             let opened = name.and_then(|name| {
                 let key = names.entry(partition).or_insert_with(|| open_name(protector, &name));
-                Some(row.verify(&database.tags, protector, key.as_ref().ok()?))
+                let key = key.as_ref().ok()?;
+                Some(row.open(&database.tags, protector, key, database.tags.partition(key)))
             });
             match opened {
-                Some(Ok(())) => verified.entries += 1,
+                Some(Ok(_)) => verified.entries += 1,
                 Some(Err(error)) if error.kind() != ErrorKind::Corrupt => return Err(error),
                 Some(Err(_)) | None => verified.unreadable += 1,
             }
