@@ -11,6 +11,7 @@ use benches::{Asked, PARTITION, Population, Remote, fill, hit, persisted, probes
 use cache_core::{CacheStore, Freshness, MemoryStore, Protector, TokenCache, blocking};
 use cache_crypto::{Envelope, Key};
 use cache_file::FileStore;
+use cache_sqlite::SqliteStore;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
 
@@ -31,11 +32,15 @@ impl Subject {
 fn subjects(directory: &Path, protector: &Arc<dyn Protector>) -> Vec<Subject> {
     let (memory, protector) = (MemoryStore::new(), Arc::clone(protector));
     let (plain, sealed) = (FileStore::at(directory.join("plain")), FileStore::at(directory.join("sealed")));
-    let (plain, sealed) = (plain.plaintext(), sealed.protector(protector));
+    let (plain, sealed) = (plain.plaintext(), sealed.protector(Arc::clone(&protector)));
+    let [open_rows, sealed_rows] = ["plain.db", "sealed.db"].map(|name| SqliteStore::at(directory.join(name)));
+    let (open_rows, sealed_rows) = (open_rows.plaintext(), sealed_rows.protector(protector));
     vec![
         Subject::of("memory", move || memory.clone()),
         Subject::of("file, plaintext", move || plain.clone().open().expect("a usable path")),
         Subject::of("file, encrypted", move || sealed.clone().open().expect("a usable path")),
+        Subject::of("sqlite, plaintext", move || open_rows.clone().open().expect("a usable path")),
+        Subject::of("sqlite, encrypted", move || sealed_rows.clone().open().expect("a usable path")),
     ]
 }
 

@@ -2,6 +2,7 @@
 //!
 //!     cargo run --release -p benches --bin figures                    all of it; takes 12 GB of memory
 //!     cargo run --release -p benches --bin figures -- lookup codec    some sections
+//!     cargo run --release -p benches --bin figures -- sqlite          those of the SQLite store; keeps 7 GB in `target`
 //!
 //! Ours and the limit run in blocks that alternate; times are medians over the blocks, a ratio is the median of the
 //! rounds' ratios, with the quartiles behind it. Times of a machine that is doing something else mean little; ratios hold.
@@ -15,6 +16,7 @@ mod codec;
 mod commit;
 mod lookup;
 mod memory;
+mod sqlite;
 mod table;
 mod threads;
 
@@ -26,12 +28,19 @@ use table::Table;
 /// A part of the table: its name, and what measures it.
 type Section = (&'static str, fn(&mut Table));
 
-const SECTIONS: [Section; 7] = [
+const SECTIONS: [Section; 14] = [
     ("lookup", lookup::measure),
     ("calls", calls::measure),
     ("threads", threads::measure),
     ("codec", codec::measure),
     ("commit", commit::measure),
+    ("sqlite-lookup", sqlite::lookups),
+    ("sqlite-stamp", sqlite::stamp),
+    ("sqlite-commit", sqlite::commit),
+    ("sqlite-flat", sqlite::flat),
+    ("sqlite-documents", sqlite::documents),
+    ("sqlite-open", sqlite::cold_open),
+    ("sqlite-large", sqlite::large_partition),
     ("memory", memory::measure),
     ("million", memory::measure_million),
 ];
@@ -48,14 +57,19 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let names = SECTIONS.map(|(name, _)| name);
-    if let Some(unknown) = arguments.iter().find(|argument| !names.contains(&&***argument)) {
+    // `sqlite` stands for all sections whose names begin with it.
+    let asks_for = |argument: &str, name: &str| {
+        name.strip_prefix(argument).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    let is_known = |argument: &str| names.iter().any(|name| asks_for(argument, name));
+    if let Some(unknown) = arguments.iter().find(|argument| !is_known(argument)) {
         eprintln!("{unknown} is no section; there are: {}", names.join(", "));
         return ExitCode::from(2);
     }
 
     let mut table = Table::begin();
     for (name, measure) in SECTIONS {
-        if arguments.is_empty() || arguments.iter().any(|argument| argument == name) {
+        if arguments.is_empty() || arguments.iter().any(|argument| asks_for(argument, name)) {
             let started = Instant::now();
             measure(&mut table);
             eprintln!("({name}: {:.0} s)", started.elapsed().as_secs_f64());

@@ -17,6 +17,7 @@ mod population;
 mod probe;
 mod readers;
 mod remote;
+pub mod sqlite;
 
 pub use population::{CLIENT, HOST, NOW, Population};
 pub use probe::{Asked, BuiltKeyMap, Probe, probes};

@@ -128,6 +128,42 @@ pub fn single<'a, R>(mut once: impl FnMut() -> R + 'a) -> Contender<'a> {
     })
 }
 
+/// A contender that does one thing `times` times per block, each with what `prepare` makes before the clock runs, and answers
+/// the mean: what happens once in many calls counts with its share.
+pub fn mean<'a, T>(times: usize, mut prepare: impl FnMut() -> T + 'a, mut once: impl FnMut(&T) + 'a) -> Contender<'a> {
+    Box::new(move || {
+        let prepared: Vec<T> = (0..times).map(|_| prepare()).collect();
+        let started = Instant::now();
+        prepared.iter().for_each(&mut once);
+        nanoseconds(started.elapsed()) / times as f64
+    })
+}
+
+/// A contender that times `calls` calls one by one in each block, and answers the `share` quantile of them. The probes are asked
+/// in turn over all blocks, so that each is asked for once if there are enough; `begin` gives what a block asks, before the
+/// clock runs.
+pub fn slowest<'a, P, A, R>(
+    share: f64,
+    calls: usize,
+    probes: &'a [P],
+    mut begin: impl FnMut() -> A + 'a,
+    mut ask: impl FnMut(&A, &P) -> R + 'a,
+) -> Contender<'a> {
+    let mut turn = probes.iter().cycle();
+    Box::new(move || {
+        let asked = begin();
+        let mut time = |probe| {
+            let started = Instant::now();
+            let answer = black_box(ask(&asked, black_box(probe)));
+            let took = started.elapsed();
+            drop(answer);
+            nanoseconds(took)
+        };
+        let times: Vec<f64> = turn.by_ref().take(calls).map(&mut time).collect();
+        quantile(&times, share)
+    })
+}
+
 /// `duration` in nanoseconds.
 pub fn nanoseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e9

@@ -44,7 +44,7 @@ pub fn probes(population: Population, tokens: usize, asked: Asked) -> Vec<Probe>
 }
 
 impl Probe {
-    fn new(identity: Identity, asked: Asked) -> Self {
+    pub(crate) fn new(identity: Identity, asked: Asked) -> Self {
         let Identity { home_account_id, assertion_hash, realm, target, account, .. } = identity;
         let scope = |n: usize| target.split(' ').cycle().nth(n).expect("a token has scopes").to_owned();
         let scopes = match asked {

@@ -71,7 +71,12 @@ impl Inner {
     pub(crate) fn write<R>(&self, mut write: impl FnMut(&Database) -> Result<R>) -> Result<R> {
         let began = Instant::now();
         loop {
-            let Some(database) = self.present()? else {
+            // The path is looked at afterwards in any case.
+            let found = match self.ready() {
+                Some(database) => Some(database),
+                None => self.present()?,
+            };
+            let Some(database) = found else {
                 Database::create(&self.place, &self.settings)?;
                 continue;
             };

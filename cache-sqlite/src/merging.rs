@@ -46,7 +46,7 @@ impl Commit<'_> {
             let Merged { skipped, written } = Merged::fenced(changes);
             return Ok(Committed { after: before.clone(), before, skipped, written, others_changed: false });
         }
-        let mut rows = Rows { commit: self, transaction, tag, row: found, known: HashMap::new() };
+        let mut rows = Rows { commit: self, transaction, tag, row: found, known: HashMap::new(), named: None };
         let Merged { skipped, written } = merge(&mut rows, changes, self.now)?;
         let (after, others_changed) = rows.finish()?;
         Ok(Committed { before, after: after.map(|row| row.stamp(self.database)), skipped, written, others_changed })
@@ -80,6 +80,15 @@ pub(crate) struct Rows<'a, 't> {
     pub(crate) row: Option<PartitionRow>,
     /// The entries that were asked about, by tag.
     pub(crate) known: HashMap<Tag, Known>,
+    /// The entry that was asked about last: the rules ask about the same one several times.
+    named: Option<Named>,
+}
+
+/// An entry and its hashes.
+struct Named {
+    entry: Entry,
+    tag: Tag,
+    version: Tag,
 }
 
 /// An entry that was asked about: as the commit found it, and as it is now.
@@ -117,6 +126,19 @@ impl Rows<'_, '_> {
             self.transaction.prepared(sql).and_then(|mut sql| sql.execute(values)).map_err(committing)?;
         }
         Ok((self.row, evicted > 0))
+    }
+
+    /// The tag of an entry and the version that it has here.
+    fn named(&mut self, entry: &Entry) -> (Tag, Tag) {
+        if let Some(named) = &self.named
+            && named.entry == *entry
+        {
+            return (named.tag, named.version);
+        }
+        let tags = &self.commit.database.tags;
+        let (tag, version) = (tags.entry(self.tag, &entry.id), tags.version(entry));
+        self.named = Some(Named { entry: entry.clone(), tag, version });
+        (tag, version)
     }
 
     /// The entry with this tag as it is now.
@@ -241,8 +263,7 @@ impl Entries for Rows<'_, '_> {
     type Error = cache_core::Error;
 
     fn facts(&mut self, entry: &Entry) -> Result<Option<Facts>> {
-        let version = self.commit.database.tags.version(entry);
-        let tag = self.commit.database.tags.entry(self.tag, &entry.id);
+        let (tag, version) = self.named(entry);
         let present = self.present(tag).map_err(committing)?.now.as_ref();
         Ok(present.map(|present| Facts { same_content: present.version == version, ..present.facts() }))
     }
@@ -266,15 +287,15 @@ impl Entries for Rows<'_, '_> {
 
     fn put(&mut self, entry: &Entry) -> Result<()> {
         let Commit { database, protector, partition, .. } = *self.commit;
+        let (tag, version) = self.named(entry);
         let tags = &database.tags;
-        let tag = tags.entry(self.tag, &entry.id);
         let account = entry.account.as_ref();
         let account = account.map(|of| tags.account(self.tag, &of.home_account_id, &of.environment));
         let terms: Vec<Tag> = entry.lookup_terms().iter().map(|term| tags.term(self.tag, term)).collect();
         let new = NewRow {
             entry,
             account,
-            version: tags.version(entry),
+            version,
             terms: terms.concat(),
             value: seal(protector, partition, &tag, account.as_ref(), entry)?,
         };
@@ -303,7 +324,10 @@ impl Entries for Rows<'_, '_> {
     }
 
     fn version(&self, entry: &Entry) -> Version {
-        Version::new(&self.commit.database.tags.version(entry))
+        match &self.named {
+            Some(named) if named.entry == *entry => Version::new(&named.version),
+            _ => Version::new(&self.commit.database.tags.version(entry)),
+        }
     }
 }
 

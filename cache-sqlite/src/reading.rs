@@ -9,7 +9,7 @@ use crate::connection::{Transaction, rows};
 use crate::database::Database;
 use crate::error::reading;
 use crate::name::open_name;
-use crate::row::{COLUMNS, StoredRow, open_all};
+use crate::row::{StoredRow, open_all, select_rows};
 use crate::stamp::PartitionRow;
 use crate::tags::{PartitionTag, Tag};
 
@@ -27,8 +27,7 @@ impl Reading<'_> {
             if usize::try_from(row.entries).is_ok_and(|entries| entries > limit) {
                 return Ok(None);
             }
-            let sql = format!("SELECT {COLUMNS} FROM entry WHERE partition = ?1");
-            let mut sql = connection.prepare_cached(&sql)?;
+            let mut sql = connection.prepare_cached(select_rows!(" FROM entry WHERE partition = ?1"))?;
             let rows: rusqlite::Result<Vec<_>> = sql.query_map((row.id,), StoredRow::read)?.collect();
             rows.map(Some)
         })?;
@@ -45,8 +44,8 @@ impl Reading<'_> {
         let tag = self.tag();
         let terms: HashSet<Tag> = terms.iter().map(|term| self.database.tags.term(tag, term)).collect();
         let found = self.at_one_moment(|connection, _| {
-            let sql = format!("SELECT {COLUMNS} FROM term JOIN entry ON entry.id = term.entry WHERE term.tag = ?1");
-            let mut sql = connection.prepare_cached(&sql)?;
+            let sql = select_rows!(" FROM term JOIN entry ON entry.id = term.entry WHERE term.tag = ?1");
+            let mut sql = connection.prepare_cached(sql)?;
             let (mut rows, mut seen) = (Vec::new(), HashSet::new());
             for term in &terms {
                 for row in sql.query_map((term,), StoredRow::read)? {
@@ -61,11 +60,12 @@ impl Reading<'_> {
         found.map(|(row, rows)| self.open(rows, row.stamp(self.database))).transpose()
     }
 
-    /// The entries with these ids. One that is damaged is left out, as [`load_within`](Self::load_within) does.
+    /// The entries with these ids. One that is damaged is left out, as [`load_within`](Self::load_within) does; damage within
+    /// plaintext is not looked for here.
     pub(crate) fn get(&self, ids: &[EntryId]) -> Result<Vec<Option<Stored>>> {
         let tag = self.tag();
         let row_of = |connection: &Connection, id: &EntryId| -> rusqlite::Result<Option<StoredRow>> {
-            let mut sql = connection.prepare_cached(BY_TAG)?;
+            let mut sql = connection.prepare_cached(select_rows!(" FROM entry WHERE tag = ?1"))?;
             sql.query_row((self.database.tags.entry(tag, id),), StoredRow::read).optional()
         };
         let rows: Vec<_> = self.database.readers.with(|reader| {
@@ -82,15 +82,15 @@ impl Reading<'_> {
             };
             read().map_err(reading)
         })?;
-        let open = |row: Option<StoredRow>| match row {
+        let open = |(row, id): (Option<StoredRow>, &EntryId)| match row {
             None => Ok(None),
-            Some(row) => match row.open(&self.database.tags, self.protector, self.partition, tag) {
+            Some(row) => match row.open(self.protector, self.partition, |entry| entry.id == *id) {
                 Ok(stored) => Ok(Some(stored)),
                 Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
                 Err(error) => Err(error),
             },
         };
-        rows.into_iter().map(open).collect()
+        rows.into_iter().zip(ids).map(open).collect()
     }
 
     /// Reads within one transaction; `None`: the partition holds nothing.
@@ -120,9 +120,6 @@ impl Reading<'_> {
         self.database.tags.partition(self.partition)
     }
 }
-
-const BY_TAG: &str = "SELECT entry.id, entry.tag, entry.kind, entry.account, entry.written_at, entry.expires_on, \
-                      entry.version, entry.value FROM entry WHERE tag = ?1";
 
 /// A page of the partitions, in the order of their tags.
 pub(crate) fn partitions(

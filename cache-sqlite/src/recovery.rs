@@ -13,7 +13,7 @@ use crate::error::of_sqlite;
 use crate::inner::{Inner, named};
 use crate::layout::{self, Owner};
 use crate::name::open_name;
-use crate::row::{COLUMNS, StoredRow};
+use crate::row::{StoredRow, select_rows};
 use crate::store::SqliteStore;
 use crate::tags::{Tag, Tags};
 use crate::verification::problems;
@@ -159,20 +159,23 @@ impl Salvage {
             }
         }
         self.partitions.retain(|id, _| names.contains_key(id));
-        let sql = format!("SELECT {COLUMNS}, entry.partition, entry.terms FROM entry NOT INDEXED WHERE id = ?1");
+        let sql = select_rows!(", entry.partition, entry.terms FROM entry NOT INDEXED WHERE id = ?1");
         for id in entry_ids(connection) {
-            let read = connection.prepare_cached(&sql).and_then(|mut sql| {
+            let read = connection.prepare_cached(sql).and_then(|mut sql| {
                 sql.query_row((id,), |row| {
                     Ok(SalvagedEntry { row: StoredRow::read(row)?, partition: row.get(8)?, terms: row.get(9)? })
                 })
             });
             let is_whole = match &read {
                 Ok(entry) => match names.get(&entry.partition) {
-                    Some(key) => match entry.row.open(tags, protector, key, tags.partition(key)) {
-                        Ok(_) => true,
-                        Err(error) if error.kind() == ErrorKind::Corrupt => false,
-                        Err(error) => return Err(error),
-                    },
+                    Some(key) => {
+                        match entry.row.open(protector, key, |found| entry.row.is_of(found, tags, tags.partition(key)))
+                        {
+                            Ok(_) => true,
+                            Err(error) if error.kind() == ErrorKind::Corrupt => false,
+                            Err(error) => return Err(error),
+                        }
+                    }
                     None => false,
                 },
                 Err(_) => false,

@@ -13,9 +13,17 @@ use crate::error::reading;
 use crate::record::{decode, encode, section_of};
 use crate::tags::{PartitionTag, Tag, Tags};
 
-/// The columns of [`StoredRow`], in its order.
-pub(crate) const COLUMNS: &str =
-    "entry.id, entry.tag, entry.kind, entry.account, entry.written_at, entry.expires_on, entry.version, entry.value";
+/// A query for the columns of [`StoredRow`], in its order, and for what follows.
+macro_rules! select_rows {
+    ($rest:literal) => {
+        concat!(
+            "SELECT entry.id, entry.tag, entry.kind, entry.account, entry.written_at, entry.expires_on, \
+             entry.version, entry.value",
+            $rest
+        )
+    };
+}
+pub(crate) use select_rows;
 
 /// A row as it was read, not opened yet.
 pub(crate) struct StoredRow {
@@ -43,21 +51,20 @@ impl StoredRow {
         })
     }
 
-    /// The entry. `Corrupt`: the row is damaged, or was moved here from another place. Else the protector's errors.
+    /// The entry. `Corrupt`: the row is damaged, or was moved here from another place, which `belongs` tells of a plaintext
+    /// entry; sealed ones are whole, and bound to their place. Else the protector's errors.
     pub(crate) fn open(
         &self,
-        tags: &Tags,
         protector: Option<&dyn Protector>,
         key: &PartitionKey,
-        partition: PartitionTag,
+        belongs: impl FnOnce(&Entry) -> bool,
     ) -> Result<Stored> {
         let plaintext = match protector {
             None => self.value.clone(),
             Some(protector) => protector.unprotect(self.value.expose(), &self.context(key))?,
         };
         let entry = decode(&plaintext, self.written_at, self.expires_on).ok_or_else(damaged)?;
-        // What is sealed is whole, and bound to its place; plaintext shall be neither changed nor moved.
-        if protector.is_none() && !self.is_of(&entry, tags, partition) {
+        if protector.is_none() && !belongs(&entry) {
             return Err(damaged());
         }
         Ok(Stored { entry, version: Version::new(&self.version) })
@@ -88,8 +95,8 @@ impl StoredRow {
         connection.prepare_cached(sql)?.execute(values).map(drop)
     }
 
-    /// Whether the tags of this row are those of the entry.
-    fn is_of(&self, entry: &Entry, tags: &Tags, partition: PartitionTag) -> bool {
+    /// Whether the tags of this row are those of the entry, the one of its content included.
+    pub(crate) fn is_of(&self, entry: &Entry, tags: &Tags, partition: PartitionTag) -> bool {
         let account = entry.account.as_ref();
         let account = account.map(|of| tags.account(partition, &of.home_account_id, &of.environment));
         (tags.entry(partition, &entry.id), tags.version(entry), account) == (self.tag, self.version, self.account)
@@ -127,12 +134,12 @@ pub(crate) struct NamedRow {
 impl NamedRow {
     /// Up to `limit` rows of the whole database, those with a higher number than `after`, in the order of their numbers.
     pub(crate) fn batch(database: &Database, after: i64, limit: i64) -> Result<Vec<Self>> {
-        let sql = format!(
-            "SELECT {COLUMNS}, entry.partition, partition.name FROM entry NOT INDEXED LEFT JOIN partition
+        let sql = select_rows!(
+            ", entry.partition, partition.name FROM entry NOT INDEXED LEFT JOIN partition
              ON partition.id = entry.partition WHERE entry.id > ?1 ORDER BY entry.id LIMIT ?2"
         );
         let read = |row: &Row<'_>| Ok(Self { row: StoredRow::read(row)?, partition: row.get(8)?, name: row.get(9)? });
-        database.readers.with(|reader| rows(&reader.connection, &sql, (after, limit), read).map_err(reading))
+        database.readers.with(|reader| rows(&reader.connection, sql, (after, limit), read).map_err(reading))
     }
 }
 
@@ -166,7 +173,7 @@ pub(crate) fn open_all(
     let partition = database.tags.partition(key);
     let mut snapshot = Snapshot { entries: Vec::with_capacity(rows.len()), unreadable: Vec::new(), stamp };
     for row in rows {
-        match row.open(&database.tags, protector, key, partition) {
+        match row.open(protector, key, |entry| row.is_of(entry, &database.tags, partition)) {
             Ok(stored) => snapshot.entries.push(stored),
             Err(error) if error.kind() == ErrorKind::Corrupt => snapshot.unreadable.push(row.unreadable()),
             Err(error) => return Err(error),

@@ -87,7 +87,8 @@ fn verify_entries(
             let opened = name.and_then(|name| {
                 let key = names.entry(partition).or_insert_with(|| open_name(protector, &name));
                 let key = key.as_ref().ok()?;
-                Some(row.open(&database.tags, protector, key, database.tags.partition(key)))
+                let partition = database.tags.partition(key);
+                Some(row.open(protector, key, |entry| row.is_of(entry, &database.tags, partition)))
             });
             match opened {
                 Some(Ok(_)) => verified.entries += 1,
