@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2, memmem};
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -61,6 +61,13 @@ pub(crate) fn text(raw: &str) -> Option<Cow<'_, str>> {
         Some(inner) if !inner.contains('\\') => Some(Cow::Borrowed(inner)),
         _ => serde_json::from_str::<Text<'_>>(raw).ok().map(|text| text.0),
     }
+}
+
+/// Whether a text or number in the JSON may hold what is looked for: of JSON that is UTF-8, `false` is sure, and told at
+/// the speed of memory.
+pub(crate) fn may_hold(json: &[u8], text: &memmem::Finder<'_>) -> bool {
+    // With an escape, it may be spelled in other characters.
+    text.find(json).is_some() || memchr(b'\\', json).is_some()
 }
 
 /// The length of the text that `rest` begins with, up to the closing quote of its string, if it stands there as it is:
@@ -161,6 +168,20 @@ mod tests {
             assert_eq!(plain_length(&text), Some(length));
             text[length / 2] = 0xc3;
             assert_eq!(plain_length(&text), None, "{length}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_spelled_otherwise_may_hold_it() {
+        let text = memmem::Finder::new("alice");
+        for (json, expected) in [
+            (r#"{"a":"alice"}"#, true),
+            (r#"{"a":"\u0061lice"}"#, true),
+            (r#"{"a":"bob\n"}"#, true),
+            (r#"{"a":"Alice"}"#, false),
+            ("", false),
+        ] {
+            assert_eq!(may_hold(json.as_bytes(), &text), expected, "{json}");
         }
     }
 

@@ -44,6 +44,11 @@ impl Blob {
         self.start == self.end
     }
 
+    /// Whether both are the same part of the same memory: told at once, and equal for sure.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.bytes, &other.bytes) && (self.start, self.end) == (other.start, other.end)
+    }
+
     /// A part that shares this memory. The whole is wiped when the last part is dropped.
     ///
     /// # Panics

@@ -170,10 +170,7 @@ pub(crate) fn note(journal: &mut ReapplyJournal, document: Option<&Blob>, answer
     };
     let answer = match answer {
         Edit::Keep => Edit::Keep,
-        Edit::Replace(after) => {
-            journal.note(document, Some(&after), now);
-            Edit::Replace(journal.mark(&after))
-        }
+        Edit::Replace(after) => Edit::Replace(journal.note(document, Some(&after), now).unwrap_or(after)),
         Edit::Remove => {
             journal.note(document, None, now);
             Edit::Remove

@@ -167,15 +167,19 @@ impl Inner {
 
     /// What an edit is made on: what was seen, or what the journal of a shared file makes of it.
     fn give(&self, place: &Place, sight: Sight, consulted: Option<Consulted>, notes: &Notes) -> Result<Given> {
-        let (journal, reapplied) = consulted.map(|consulted| (consulted.journal, consulted.reapplied)).unzip();
+        let (mut journal, reapplied) = consulted.map(|consulted| (consulted.journal, consulted.reapplied)).unzip();
+        let mut shown = |document: Blob| match &mut journal {
+            Some(journal) => journal.shown(&document),
+            None => self.shown(document),
+        };
         if let Some((document, reapplied)) = reapplied.and_then(|done| Some((done.document.clone()?, done))) {
             let is_damaged = matches!(sight.found, Found::Damaged(_) | Found::Foreign { .. });
             place.remember(|memory| memory.sound = None);
             journal::tell(place, &reapplied, notes);
-            return Ok(Given { document: Some(self.shown(document)), is_damaged, is_due: true, journal });
+            return Ok(Given { document: Some(shown(document)), is_damaged, is_due: true, journal });
         }
         let (document, is_damaged) = self.accept(place, sight)?;
-        Ok(Given { document: document.map(|document| self.shown(document)), is_damaged, is_due: false, journal })
+        Ok(Given { document: document.map(shown), is_damaged, is_due: false, journal })
     }
 
     /// What can be done before the lock: what is read and opened here need not be again if the file is still the same

@@ -231,10 +231,10 @@ impl Shared {
             Seen::Document(left) | Seen::Salvage(left) => Some(left.clone()),
             Seen::Wiped | Seen::Nothing | Seen::Begun(_) => None,
         };
-        if let Some(document) = &done.document {
-            self.journal.note(Some(document), Some(document), self.now().to_millis());
-        }
-        self.document = done.document.as_ref().map(|document| self.journal.mark(document)).or(left);
+        self.document = match &done.document {
+            Some(document) => self.journal.note(Some(document), Some(document), self.now().to_millis()),
+            None => left,
+        };
         self.pass_on();
         done
     }
@@ -248,8 +248,7 @@ impl Shared {
             let done = self.journal.reconcile(Seen::Begun(&after), self.now().to_millis());
             after = done.document.unwrap_or(after);
         }
-        self.journal.note(before.as_ref(), Some(&after), self.now().to_millis());
-        self.document = Some(self.journal.mark(&after));
+        self.document = self.journal.note(before.as_ref(), Some(&after), self.now().to_millis());
         self.pass_on();
     }
 

@@ -2,10 +2,11 @@
 
 mod limits;
 mod parts;
+mod reading;
 mod scan;
+mod sections;
 mod sound;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
@@ -15,9 +16,12 @@ use foldhash::fast::RandomState;
 
 pub(crate) use self::parts::{Form, Part, Reformed};
 pub(crate) use self::scan::json_but_for_commas;
+pub(crate) use self::sections::is_left_out;
 pub(crate) use self::sound::{Next, Sound};
 
-use self::scan::{Fault, Span, members};
+use self::reading::without_bom;
+use self::scan::Fault;
+use self::sections::{Content, Member, Members, Section};
 use crate::entry::{AccountRef, Entry, EntryId, Version};
 use crate::environment::host_of;
 use crate::error::{Error, ErrorKind, Result};
@@ -49,35 +53,6 @@ pub struct UnifiedDocument {
 
 /// Hosts by home account id.
 type Hosts = HashMap<Arc<str>, Vec<Option<Arc<str>>>, RandomState>;
-
-#[derive(Clone)]
-struct Section {
-    name: Arc<str>,
-    content: Content,
-}
-
-#[derive(Clone)]
-enum Content {
-    /// One of the five sections of the schema.
-    Entries(Members),
-    /// Any other section, or one of the five that is not an object.
-    Whole(Blob),
-}
-
-/// Members in the document's order; a removed one leaves a gap.
-#[derive(Clone, Default)]
-struct Members {
-    list: Vec<Option<Member>>,
-    by_key: HashMap<Arc<str>, usize, RandomState>,
-}
-
-#[derive(Clone)]
-struct Member {
-    key: Arc<str>,
-    /// The key as the document spells it, quotes included, where the text alone would not give it back.
-    raw_key: Option<Blob>,
-    json: Blob,
-}
 
 impl UnifiedDocument {
     /// Takes a document apart; it shares the memory of `bytes`. Empty input gives an empty document. `Corrupt`:
@@ -146,17 +121,39 @@ impl UnifiedDocument {
 
     /// The entry with this id.
     pub fn entry(&self, id: &EntryId) -> Option<Entry> {
-        self.json(id).map(|json| owned_entry(id.clone(), json))
+        self.raw_entry(id).map(|json| owned_entry(id.clone(), json))
     }
 
     /// Whether this entry stands here and says the same.
     pub(crate) fn says(&self, entry: &Entry) -> bool {
-        self.json(&entry.id).is_some_and(|json| crate::json::same_entity(json.expose(), entry.json.expose()))
+        self.says_at(&entry.id, &entry.json)
+    }
+
+    /// The entries that `other` does not hold, or that say something else there.
+    pub(crate) fn beyond(&self, other: &Self) -> impl Iterator<Item = Entry> {
+        self.raw_entries().filter(|(id, json)| !other.says_at(id, json)).map(|(id, json)| owned_entry(id, json))
+    }
+
+    /// The same of one section.
+    pub(crate) fn beyond_of(&self, section: &str, other: &Self) -> impl Iterator<Item = Entry> {
+        self.raw_entries_of(section)
+            .filter(|(id, json)| !other.says_at(id, json))
+            .map(|(id, json)| owned_entry(id, json))
     }
 
     /// The entries of one section.
-    pub(crate) fn entries_of(&self, section: &str) -> impl Iterator<Item = Entry> + '_ {
-        self.section(section).into_iter().flat_map(Section::ids).filter_map(|id| self.entry(&id))
+    pub(crate) fn entries_of<'d>(&'d self, section: &str) -> impl Iterator<Item = Entry> + use<'d> {
+        self.raw_entries_of(section).map(|(id, json)| owned_entry(id, json))
+    }
+
+    /// Every entry as it stands in the document, in the order of [`into_entries`](Self::into_entries).
+    pub(crate) fn raw_entries(&self) -> impl Iterator<Item = (EntryId, &Blob)> {
+        self.sections.iter().flat_map(Section::entries)
+    }
+
+    /// The same of one section.
+    pub(crate) fn raw_entries_of<'d>(&'d self, section: &str) -> impl Iterator<Item = (EntryId, &'d Blob)> + use<'d> {
+        self.section(section).into_iter().flat_map(Section::entries)
     }
 
     /// Forgets that anything was changed.
@@ -219,96 +216,6 @@ impl UnifiedDocument {
         }
     }
 
-    /// The entries of a document that is sound through and through; `None` at the first thing that is not.
-    fn sound(bytes: &Blob) -> Option<Self> {
-        let mut document = Self::default();
-        let mut at = Sound::new(bytes.expose());
-        at.enter()?;
-        let mut first = true;
-        while let Next::Member(name) = at.member(first)? {
-            first = false;
-            let name: Arc<str> = name.into();
-            if section::ALL.contains(&&*name) {
-                at.enter()?;
-                let members = document.section_mut(&name);
-                let mut first = true;
-                while let Next::Member(key) = at.member(first)? {
-                    first = false;
-                    at.entity_and_more()?;
-                    members.insert(Member { key: key.into(), raw_key: None, json: bytes.slice(at.entity()?) });
-                }
-            } else {
-                document.set_whole(&name, bytes.slice(at.value()?));
-            }
-        }
-        at.ends().then_some(document)
-    }
-
-    /// The entries up to the first damage, and what the damage is.
-    fn take_apart(bytes: &Blob) -> (Self, Option<Fault>) {
-        let mut document = Self::default();
-        if bytes.len() > limits::DOCUMENT {
-            return (document, Some(Fault::TooLarge));
-        }
-        let mut fault = None;
-        let mut top = members(bytes.expose(), 0);
-        for member in &mut top {
-            fault = document.take_member(bytes, &member).err().or(fault);
-        }
-        if let Some(torn) = top.open().cloned() {
-            let name = scan::text(&bytes.expose()[torn.key.clone()]).0;
-            // Only of an object can be told which parts of it are complete.
-            if section::ALL.contains(&&*name) && bytes.expose().get(torn.value.start) == Some(&b'{') {
-                // What the tear goes through is damage by itself.
-                let _ = document.take_member(bytes, &torn);
-            }
-        }
-        let fault = top.fault().or(fault).or_else(|| top.trailing().then_some(Fault::Damaged));
-        (document, fault)
-    }
-
-    fn take_member(&mut self, bytes: &Blob, member: &Span) -> std::result::Result<(), Fault> {
-        let json = |value: &Span| match scan::strict(&bytes.expose()[value.value.clone()])? {
-            Cow::Borrowed(_) => Some(bytes.slice(value.value.clone())),
-            Cow::Owned(clean) => Some(Blob::new(clean)),
-        };
-        let name: Arc<str> = scan::text(&bytes.expose()[member.key.clone()]).0.into();
-        if !section::ALL.contains(&&*name) {
-            self.set_whole(&name, json(member).ok_or(Fault::Damaged)?);
-            return Ok(());
-        }
-        let mut damaged = Ok(());
-        let mut entries = members(bytes.expose(), member.value.start);
-        for entry in &mut entries {
-            let raw_key = &bytes.expose()[entry.key.clone()];
-            let (key, exact) = scan::text(raw_key);
-            self.taken += 1;
-            if self.taken > limits::ENTRIES {
-                return Err(Fault::TooMany);
-            }
-            if entry.value.len() > limits::ENTITY {
-                damaged = Err(Fault::TooLarge);
-            } else if let Some(json) = json(&entry) {
-                let raw_key = (!exact && scan::is_json(raw_key)).then(|| Blob::copy_of(raw_key));
-                self.section_mut(&name).insert(Member { key: key.into(), raw_key, json });
-            } else {
-                damaged = Err(Fault::Damaged);
-            }
-        }
-        match entries.fault() {
-            None => damaged,
-            Some(Fault::NotAnObject) => {
-                let json = json(member).ok_or(Fault::Damaged)?;
-                // An empty list, as null, is an empty section.
-                if !is_void(json.expose()) && !is_only(b"[]", json.expose()) {
-                    self.set_whole(&name, json);
-                }
-                Ok(())
-            }
-            Some(fault) => Err(fault),
-        }
-    }
-
     fn section(&self, name: &str) -> Option<&Section> {
         self.by_name.get(name).map(|at| &self.sections[*at])
     }
@@ -361,7 +268,12 @@ impl UnifiedDocument {
         hosts
     }
 
-    fn json(&self, id: &EntryId) -> Option<&Blob> {
+    fn says_at(&self, id: &EntryId, json: &Blob) -> bool {
+        self.raw_entry(id).is_some_and(|known| crate::json::same_entity(known.expose(), json.expose()))
+    }
+
+    /// The JSON of the entry with this id, as it stands in the document.
+    pub(crate) fn raw_entry(&self, id: &EntryId) -> Option<&Blob> {
         match &self.section(id.section())?.content {
             Content::Entries(members) => members.get(id.key()).map(|member| &member.json),
             Content::Whole(json) => id.key().is_empty().then_some(json),
@@ -372,7 +284,7 @@ impl UnifiedDocument {
 /// What the [merge rules](crate::merge) ask and do.
 impl UnifiedDocument {
     pub(crate) fn facts_of(&self, id: &EntryId) -> Option<Facts> {
-        let json = self.json(id)?;
+        let json = self.raw_entry(id)?;
         let written_at = schema::facts(id.section(), json).written_at;
         Some(Facts { written_at, version: Version::of_content(json), same_content: false })
     }
@@ -444,85 +356,8 @@ impl Entries for UnifiedDocument {
     }
 }
 
-impl Section {
-    fn ids(&self) -> impl Iterator<Item = EntryId> + '_ {
-        let (members, whole) = match &self.content {
-            Content::Entries(members) => (&*members.list, None),
-            Content::Whole(_) => (&[][..], Some(EntryId::new(Arc::clone(&self.name), ""))),
-        };
-        let members = members.iter().flatten();
-        members.map(|member| EntryId::new(Arc::clone(&self.name), Arc::clone(&member.key))).chain(whole)
-    }
-
-    fn size(&self) -> usize {
-        let content = match &self.content {
-            Content::Whole(json) => json.len(),
-            Content::Entries(members) => {
-                members.list.iter().flatten().map(|member| member.key.len() + member.json.len() + 8).sum()
-            }
-        };
-        self.name.len() + content + 8
-    }
-}
-
-impl Members {
-    fn get(&self, key: &str) -> Option<&Member> {
-        self.list[*self.by_key.get(key)?].as_ref()
-    }
-
-    /// Inserts or replaces; an entity that [is left out](is_left_out) only deletes.
-    fn insert(&mut self, mut member: Member) {
-        if is_left_out(&member.key, member.json.expose()) {
-            self.remove(&member.key);
-            return;
-        }
-        match self.by_key.get(&member.key) {
-            Some(&at) => {
-                member.raw_key = self.list[at].take().and_then(|old| old.raw_key).or(member.raw_key);
-                self.list[at] = Some(member);
-            }
-            None => {
-                self.by_key.insert(Arc::clone(&member.key), self.list.len());
-                self.list.push(Some(member));
-            }
-        }
-    }
-
-    fn remove(&mut self, key: &str) -> bool {
-        let Some(at) = self.by_key.remove(key) else { return false };
-        self.list[at] = None;
-        true
-    }
-
-    fn remove_where(&mut self, condition: impl Fn(&Member) -> bool) -> bool {
-        let before = self.by_key.len();
-        for place in &mut self.list {
-            if let Some(member) = place.take_if(|member| condition(member)) {
-                self.by_key.remove(&member.key);
-            }
-        }
-        self.by_key.len() != before
-    }
-
-    fn render(&self, out: &mut SecretBuffer) {
-        out.push(b"{");
-        for (n, member) in self.list.iter().flatten().enumerate() {
-            if n > 0 {
-                out.push(b",");
-            }
-            match &member.raw_key {
-                Some(raw) => out.push(raw.expose()),
-                None => push_text(out, &member.key),
-            }
-            out.push(b":");
-            out.push(member.json.expose());
-        }
-        out.push(b"}");
-    }
-}
-
 /// An entry whose secrets are wiped with it, not with the document.
-fn owned_entry(id: EntryId, json: &Blob) -> Entry {
+pub(crate) fn owned_entry(id: EntryId, json: &Blob) -> Entry {
     entry_of(id, Blob::copy_of(json.expose()))
 }
 
@@ -546,26 +381,6 @@ fn belongs(section: &str, member: &Member, home_account_id: &str, environments: 
 
 fn is_one_of(host: Option<&str>, environments: &[Box<str>]) -> bool {
     host.is_none_or(|host| environments.iter().any(|environment| eq_ignore_case(host_of(environment), host_of(host))))
-}
-
-/// Whether an entity is not carried: it breaks other readers, and says nothing. Without a name and not an object, it could
-/// not be told from a section that is no object.
-pub(crate) fn is_left_out(key: &str, json: &[u8]) -> bool {
-    is_void(json) || key.is_empty() && !json.trim_ascii_start().starts_with(b"{")
-}
-
-/// `null` or `{}`: nothing that could be lost.
-fn is_void(json: &[u8]) -> bool {
-    is_only(b"null", json) || is_only(b"{}", json)
-}
-
-/// Whether the JSON is this text, white space aside.
-fn is_only(text: &[u8], json: &[u8]) -> bool {
-    json.iter().filter(|byte| !byte.is_ascii_whitespace()).eq(text)
-}
-
-fn without_bom(bytes: &Blob) -> Blob {
-    if bytes.expose().starts_with(b"\xEF\xBB\xBF") { bytes.slice(3..bytes.len()) } else { bytes.clone() }
 }
 
 /// Writes a text as a JSON string.

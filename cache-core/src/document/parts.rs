@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Content, Member, Members, Section, UnifiedDocument, is_left_out, limits};
+use super::sections::{Content, Member, Members, Section};
+use super::{UnifiedDocument, is_left_out, limits};
 use crate::entry::EntryId;
 use crate::schema::section;
 use crate::secret::Blob;

@@ -3,14 +3,15 @@
 use std::collections::HashSet;
 
 use super::facts::{Put, hash};
+use super::indexed::Indexed;
 use super::marker::Generation;
-use super::{CONFIRMED_AFTER, COPY_AGE, Reapplied, ReapplyJournal, Seen, age, marker, standing};
+use super::{CONFIRMED_AFTER, COPY_AGE, LookedAt, Reapplied, ReapplyJournal, Seen, age, marker};
 use crate::document::UnifiedDocument;
 use crate::entry::{AccountRef, Entry, EntryId};
 use crate::schema::{key_suffix, section};
 use crate::secret::Secret;
 use crate::time::UnixMillis;
-use crate::token_cache::{Standing, TokenCache};
+use crate::token_cache::Standing;
 
 /// One look at the document, while the journal works on it.
 pub(super) struct Look<'a> {
@@ -20,7 +21,7 @@ pub(super) struct Look<'a> {
     /// The write of ours that the document's writer had seen.
     marker: Option<Generation>,
     /// The document as it was found, but for the mark.
-    cache: TokenCache,
+    found: Indexed,
     /// The same, to be changed.
     document: UnifiedDocument,
     waiting: Vec<Waiting>,
@@ -48,7 +49,7 @@ impl<'a> Look<'a> {
         let marker = marker::take(&mut document);
         journal.seen = marker.unwrap_or_default();
         document.is_as_it_was();
-        let cache = TokenCache::of_document(document.clone(), journal.environments.clone());
+        let found = journal.indexed(document.clone());
         let puts = journal.take_puts();
         let removals = &journal.facts.removals;
         let waiting = puts.into_iter().map(|(put, entry)| {
@@ -56,13 +57,13 @@ impl<'a> Look<'a> {
                 let hash = hash(secret);
                 put.replaced.contains(&hash) || removals.iter().any(|removal| removal.secrets.contains(&hash))
             };
-            let standing = standing(&entry, &is_older, &document, &cache);
+            let standing = found.standing(&entry, &is_older);
             Waiting { put, entry, standing }
         });
         let waiting = waiting.collect();
         let (signed_out, done) = (HashSet::new(), Reapplied::default());
         let owners = HashSet::new();
-        Self { journal, seen, now, marker, cache, document, waiting, owners, signed_out, done }
+        Self { journal, seen, now, marker, found, document, waiting, owners, signed_out, done }
     }
 
     pub(super) fn work(mut self) -> Reapplied {
@@ -81,21 +82,28 @@ impl<'a> Look<'a> {
         let newest = self.journal.facts.puts.iter().filter(|put| !put.is_context).map(|put| put.generation).max();
         let is_due = self.document.is_changed() || newest > self.marker;
         let document = is_due.then(|| self.document.render());
+        let looked_at = match (&document, self.seen) {
+            (Some(written), _) => Some((written, false)),
+            (None, Seen::Document(found)) => Some((found, self.marker.is_some())),
+            (None, _) => None,
+        };
+        self.journal.looked_at =
+            looked_at.map(|(bytes, is_marked)| LookedAt { bytes: bytes.clone(), unmarked: self.document, is_marked });
         Reapplied { document, ..self.done }
     }
 
     /// Finds out who was signed out, before anything is changed.
     fn judge_accounts(&mut self) {
-        let copy =
-            self.journal.facts.copied_at.map(|_| self.journal.entries.clone().into_entries().collect::<Vec<_>>());
-        let copy = copy.unwrap_or_default();
-        self.learn_owners(&copy);
+        if self.is_everybody_here() {
+            return;
+        }
+        self.learn_owners();
         let mut known = HashSet::new();
         let mut signed_out = HashSet::new();
         for Waiting { put, entry, standing } in &self.waiting {
             let Some(account) = self.account_of(entry) else { continue };
             // There was an account when the entry was written.
-            let is_account_gone = || !self.cache.holds_account(&account.home_account_id, &account.environment);
+            let is_account_gone = || !self.found.holds_account(&account.home_account_id, &account.environment);
             let tells = matches!(entry.id.section(), section::ACCOUNT | section::REFRESH_TOKEN);
             let is_gone = tells && matches!(standing, Standing::Gone { .. });
             if (is_gone || is_account_gone()) && self.was_taken_out(put, Some(&account)) {
@@ -104,10 +112,9 @@ impl<'a> Look<'a> {
             known.insert(account);
         }
         // Of whom only the copy knows.
-        for entry in copy.iter().filter(|entry| entry.id.section() == section::ACCOUNT) {
-            let Some(account) = self.account_of(entry).filter(|account| !known.contains(account)) else { continue };
-            let is_here = self.cache.holds_account(&account.home_account_id, &account.environment);
-            if !is_here && self.is_continued(Some(&account)) {
+        for entry in self.accounts_gone_from_copy() {
+            let Some(account) = self.account_of(&entry).filter(|account| !known.contains(account)) else { continue };
+            if self.is_continued(Some(&account)) {
                 signed_out.insert(account);
             }
         }
@@ -115,17 +122,45 @@ impl<'a> Look<'a> {
         self.signed_out = signed_out;
     }
 
+    /// Whether every entry that is waited for stands, and so does every account that is known: nobody was signed out, and
+    /// nothing was dropped.
+    fn is_everybody_here(&self) -> bool {
+        let stands = |waiting: &Waiting| waiting.stands_at().is_some() && !self.is_account_gone(&waiting.entry);
+        self.waiting.iter().all(stands) && self.accounts_gone_from_copy().next().is_none()
+    }
+
+    /// The `Account` entries of the copy whose account is gone from the document. One that stands as it was is not.
+    fn accounts_gone_from_copy(&self) -> impl Iterator<Item = Entry> {
+        let touched = self.copy().into_iter().flat_map(|copy| copy.beyond_of(section::ACCOUNT, self.found.document()));
+        touched.filter(|entry| self.is_account_gone(entry))
+    }
+
+    /// The last good copy of the document.
+    fn copy(&self) -> Option<&UnifiedDocument> {
+        self.journal.facts.copied_at.map(|_| &self.journal.entries)
+    }
+
+    /// Whether the entry is of an account that has no `Account` entry.
+    fn is_account_gone(&self, entry: &Entry) -> bool {
+        let account = self.account_of(entry);
+        account.is_some_and(|of| !self.found.holds_account(&of.home_account_id, &of.environment))
+    }
+
     /// Whose tokens are there that were known to be.
-    fn learn_owners(&mut self, copy: &[Entry]) {
+    fn learn_owners(&mut self) {
         let mut owners = HashSet::new();
         for waiting in self.waiting.iter().filter(|waiting| waiting.stands_at().is_some()) {
             if is_credential(&waiting.entry) {
                 owners.insert(self.account_of(&waiting.entry));
             }
         }
-        for entry in copy.iter().filter(|entry| is_credential(entry)) {
-            let owner = self.account_of(entry);
-            let stands = || matches!(self.cache.standing(entry, &|_| false), Standing::Stands(_));
+        let of_copy = self
+            .copy()
+            .into_iter()
+            .flat_map(|copy| copy.entries_of(section::ACCESS_TOKEN).chain(copy.entries_of(section::REFRESH_TOKEN)));
+        for entry in of_copy {
+            let owner = self.account_of(&entry);
+            let stands = || matches!(self.found.all().standing(&entry, &|_| false), Standing::Stands(_));
             if !owners.contains(&owner) && stands() {
                 owners.insert(owner);
             }
@@ -154,7 +189,7 @@ impl<'a> Look<'a> {
         match self.seen {
             Seen::Document(_) => true,
             Seen::Salvage(_) => {
-                let has_metadata = self.cache.all_app_metadata().next().is_some();
+                let has_metadata = self.found.all().all_app_metadata().next().is_some();
                 has_metadata || self.journal.entries.entries_of(section::APP_METADATA).next().is_none()
             }
             // In a document of our own, everything may be there.
@@ -224,14 +259,14 @@ impl<'a> Look<'a> {
     fn reapply_removals(&mut self) {
         for removal in &mut self.journal.facts.removals {
             let (home_account_id, environment) = (&*removal.home_account_id, &*removal.environment);
-            let credentials = self.cache.credentials_of(home_account_id, environment);
+            let credentials = self.found.credentials_of(home_account_id, environment);
             let (ours, others): (Vec<_>, Vec<_>) =
-                credentials.into_iter().partition(|(_, secret)| removal.secrets.contains(&hash(secret)));
+                credentials.into_iter().partition(|(_, secret)| removal.secrets.contains(secret));
             for (id, _) in &ours {
                 self.document.remove(id);
             }
             self.done.removed_again += ours.len();
-            if removal.is_back || !self.cache.holds_account(home_account_id, environment) {
+            if removal.is_back || !self.found.holds_account(home_account_id, environment) {
                 continue;
             }
             // With tokens of another sign-in, the account is there by right.
@@ -274,7 +309,7 @@ impl<'a> Look<'a> {
         }
         let put_back: HashSet<EntryId> = self.journal.facts.puts.iter().map(Put::id).collect();
         for entry in self.journal.entries.clone().into_entries() {
-            let is_missing = matches!(self.cache.standing(&entry, &|_| false), Standing::Gone { .. });
+            let is_missing = matches!(self.found.all().standing(&entry, &|_| false), Standing::Gone { .. });
             let is_put_back = put_back.contains(&entry.id);
             if is_missing && !is_put_back && !is_expired(&entry, self.now) && !self.is_signed_out(&entry) {
                 self.put_back(&entry);

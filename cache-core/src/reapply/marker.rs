@@ -11,8 +11,9 @@
 use memchr::memmem;
 
 use super::ReapplyJournal;
-use crate::document::UnifiedDocument;
+use crate::document::{UnifiedDocument, entry_of};
 use crate::entry::{Entry, EntryId};
+use crate::json::may_hold;
 use crate::schema::{AccessToken, Entity as _, section};
 use crate::secret::Blob;
 use crate::time::UnixSeconds;
@@ -24,15 +25,6 @@ pub(super) type Generation = i64;
 const NOBODY: &str = "tokencache-marker";
 
 impl ReapplyJournal {
-    /// The document with a mark of the write that was [noted](Self::note) last, as it is written where careless writers
-    /// share it: an access token of nobody's. What is no document is answered as it is.
-    pub fn mark(&self, document: &Blob) -> Blob {
-        let Ok(mut parsed) = UnifiedDocument::parse(document) else { return document.clone() };
-        take(&mut parsed);
-        parsed.put(&marker(self.facts.generation));
-        parsed.render()
-    }
-
     /// The document without the mark, as it is shown to whoever uses the cache.
     pub fn unmark(document: &Blob) -> Blob {
         if memmem::find(document.expose(), NOBODY.as_bytes()).is_none() {
@@ -44,10 +36,18 @@ impl ReapplyJournal {
     }
 }
 
+/// The document as it is written where careless writers share it, with the marker of this write.
+pub(super) fn mark(document: &mut UnifiedDocument, generation: Generation) -> Blob {
+    document.put(&marker(generation));
+    document.render()
+}
+
 /// Takes the marker out, under whatever key text; answers its generation, `None` if there was none.
 pub(super) fn take(document: &mut UnifiedDocument) -> Option<Generation> {
+    let nobody = memmem::Finder::new(NOBODY);
     let is_marker = |entry: &Entry| entry.account.as_ref().is_some_and(|of| &*of.home_account_id == NOBODY);
-    let found: Vec<Entry> = document.entries_of(section::ACCESS_TOKEN).filter(is_marker).collect();
+    let tokens = document.raw_entries_of(section::ACCESS_TOKEN).filter(|(_, json)| may_hold(json.expose(), &nobody));
+    let found: Vec<Entry> = tokens.map(|(id, json)| entry_of(id, json.clone())).filter(is_marker).collect();
     let generations = found.iter().map(|entry| {
         document.remove(&entry.id);
         let token = AccessToken::read(entry.id.key(), &entry.json);
@@ -78,20 +78,25 @@ fn marker(generation: Generation) -> Entry {
 mod tests {
     use super::*;
 
+    fn marked(document: &Blob) -> Blob {
+        let mut document = UnifiedDocument::parse(document).expect("a document");
+        take(&mut document);
+        mark(&mut document, 1)
+    }
+
     #[test]
     fn the_marker_comes_and_goes_without_a_trace() {
-        let journal = ReapplyJournal::default();
         let document = Blob::copy_of(br#"{"AccessToken":{"k":{"secret":"s"}},"RefreshToken":{},"IdToken":{},"Account":{},"AppMetadata":{},"x":[1]}"#);
-        let marked = journal.mark(&document);
-        assert_ne!(marked, document);
-        assert_eq!(journal.mark(&marked), marked);
-        assert_eq!(ReapplyJournal::unmark(&marked), document);
+        let with_it = marked(&document);
+        assert_ne!(with_it, document);
+        assert_eq!(marked(&with_it), with_it);
+        assert_eq!(ReapplyJournal::unmark(&with_it), document);
         assert_eq!(ReapplyJournal::unmark(&document), document);
     }
 
     #[test]
     fn it_is_known_under_another_key_and_with_other_fields() {
-        let marked = ReapplyJournal::default().mark(&Blob::copy_of(b"{}"));
+        let marked = marked(&Blob::copy_of(b"{}"));
         let marked = String::from_utf8(marked.expose().to_vec()).expect("text");
         let rewritten = marked.replacen("\"tokencache-marker-", "\"Another-", 1).replace("\"Bearer\"", "null");
         assert_ne!(marked, rewritten);

@@ -18,12 +18,13 @@
 //! | no document | does nothing, until somebody writes one |
 //! | tokens of an account that we have signed out | takes them out again |
 //!
-//! What its writer had seen is told by a [mark](ReapplyJournal::mark) that each write of ours leaves in the document.
+//! What its writer had seen is told by a [mark](ReapplyJournal::note) that each write of ours leaves in the document.
 //!
 //! Whatever was not seen to stand ten minutes after it was written is let go of. So is an entry of a user without an
 //! account entry: without it, a sign-out could not be told.
 
 mod facts;
+mod indexed;
 mod look;
 mod marker;
 mod written;
@@ -32,7 +33,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
-use self::facts::{Facts, JOURNAL, Millis, Put, Removal, hash};
+use self::facts::{Facts, JOURNAL, Millis, Put, Removal};
+use self::indexed::Indexed;
 use self::look::Look;
 use self::marker::Generation;
 use self::written::Written;
@@ -40,9 +42,8 @@ use crate::document::UnifiedDocument;
 use crate::entry::{AccountRef, Entry, EntryId};
 use crate::environment::Environments;
 use crate::schema::section;
-use crate::secret::{Blob, Secret};
+use crate::secret::Blob;
 use crate::time::UnixMillis;
-use crate::token_cache::{Standing, TokenCache};
 
 /// As long as other libraries wait for their lock, after they have decided what to write: MSAL Node 50 s, MSAL.NET 60 s.
 const CONFIRMED_AFTER: Duration = Duration::from_secs(60);
@@ -67,7 +68,18 @@ pub struct ReapplyJournal {
     is_changed: bool,
     /// The write of ours that the document had seen which was looked at last.
     seen: Generation,
+    looked_at: Option<LookedAt>,
     environments: Environments,
+}
+
+/// The document that was looked at last: a large one is not to be taken apart again and again.
+#[derive(Clone)]
+struct LookedAt {
+    bytes: Blob,
+    /// What they say, but for the mark.
+    unmarked: UnifiedDocument,
+    /// Whether they hold the mark.
+    is_marked: bool,
 }
 
 /// What a look at the document has shown.
@@ -89,7 +101,8 @@ pub enum Seen<'a> {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Reapplied {
-    /// The document as it must be written, [but for the mark](ReapplyJournal::mark); `None`: it stays as it is.
+    /// The document as it must be written, but for the mark that [`note`](ReapplyJournal::note) puts there; `None`: it
+    /// stays as it is.
     pub document: Option<Blob>,
     /// Entries that others had dropped and that are put back.
     pub put_back: usize,
@@ -126,8 +139,10 @@ impl ReapplyJournal {
         }
         let mut document = match copied_at {
             Some(_) => self.entries.clone(),
-            None => self.puts().fold(UnifiedDocument::default(), |mut document, (_, entry)| {
-                document.put(&entry);
+            None => self.facts.puts.iter().fold(UnifiedDocument::default(), |mut document, put| {
+                if let Some(json) = self.entries.raw_entry(&put.id()) {
+                    document.insert(&put.id(), json.clone());
+                }
                 document
             }),
         };
@@ -146,9 +161,10 @@ impl ReapplyJournal {
         self.is_changed |= self.to_bytes().is_some();
         self.entries = UnifiedDocument::default();
         self.facts = Facts::default();
+        self.looked_at = None;
     }
 
-    /// Compares what is there, the [mark](Self::mark) included, with what was written, and answers what is to be done about it. A
+    /// Compares what is there, the [mark](Self::note) included, with what was written, and answers what is to be done about it. A
     /// document that cannot be parsed changes nothing.
     pub fn reconcile(&mut self, seen: Seen<'_>, now: UnixMillis) -> Reapplied {
         self.let_go_of_old(now);
@@ -161,33 +177,52 @@ impl ReapplyJournal {
         Look::new(self, seen, now, document).work()
     }
 
+    /// The document without the mark, as it is shown to whoever uses the cache: [`unmark`](Self::unmark), which is quicker
+    /// for the document that was [reconciled](Self::reconcile) last.
+    pub fn shown(&mut self, document: &Blob) -> Blob {
+        match self.looked_at.as_mut().filter(|looked_at| looked_at.bytes.is(document)) {
+            Some(looked_at) => {
+                if std::mem::take(&mut looked_at.is_marked) {
+                    looked_at.bytes = looked_at.unmarked.render();
+                }
+                looked_at.bytes.clone()
+            }
+            None => Self::unmark(document),
+        }
+    }
+
     /// Notes what a write changes: `before` is the document that was [reconciled](Self::reconcile), `after` the one that
-    /// takes its place, both [without the mark](Self::unmark); `None`: there is none. The caller writes `after` [with it](Self::mark). Of a document
-    /// that cannot be parsed nothing is noted.
-    pub fn note(&mut self, before: Option<&Blob>, after: Option<&Blob>, now: UnixMillis) {
+    /// takes its place, both [without the mark](Self::shown); `None`: there is none. Answers `after` as it must be written,
+    /// with a mark of this write: an access token of nobody's. Of a document that cannot be parsed nothing is noted, and
+    /// `after` stays as it is.
+    pub fn note(&mut self, before: Option<&Blob>, after: Option<&Blob>, now: UnixMillis) -> Option<Blob> {
         let parse = |bytes: Option<&Blob>| bytes.map_or_else(|| Ok(UnifiedDocument::default()), UnifiedDocument::parse);
-        let (Ok(before), Ok(after)) = (parse(before), parse(after)) else { return };
-        let cache = |document: &UnifiedDocument| TokenCache::of_document(document.clone(), self.environments.clone());
-        let (had, has) = (cache(&before), cache(&after));
+        let known = self.looked_at.take().filter(|known| before.is_some_and(|before| before.is(&known.bytes)));
+        let had = known.map_or_else(|| parse(before), |known| Ok(known.unmarked));
+        let (Ok(had), Ok(mut has)) = (had, parse(after)) else { return after.cloned() };
+        marker::take(&mut has);
+        let (had, has) = (self.indexed(had), self.indexed(has));
         self.note_sign_outs(&had, &has, now);
         let generation = now.0.max(self.facts.generation.saturating_add(1)).max(self.seen.saturating_add(1));
         let mut written =
             Written { now, generation, had: &had, has: &has, puts: BTreeMap::new(), gone: HashMap::new() };
         for (put, entry) in self.take_puts() {
-            written.keep(put, entry, &after);
+            written.keep(put, entry);
         }
-        let is_new = |entry: &Entry| !before.says(entry) && !written.is_put_back(entry);
-        let new: Vec<Entry> = after.clone().into_entries().filter(is_new).collect();
+        let new: Vec<Entry> =
+            has.document().beyond(had.document()).filter(|entry| !written.is_put_back(entry)).collect();
         for entry in &new {
             written.put(entry);
         }
         written.put_context(&new);
         let puts = written.puts;
-        self.entries = if self.keeps_copy { after } else { UnifiedDocument::default() };
+        let mut has = has.into_document();
+        self.entries = if self.keeps_copy { has.clone() } else { UnifiedDocument::default() };
         self.facts.copied_at = self.keeps_copy.then_some(now.0);
         self.facts.generation = generation;
         self.wait_for(puts.into_values());
         self.is_changed = true;
+        after.map(|_| marker::mark(&mut has, generation))
     }
 
     /// What is waited for. Afterwards, nothing is.
@@ -225,14 +260,19 @@ impl ReapplyJournal {
         self.is_changed |= puts.len() + removals.len() != before;
     }
 
-    fn note_sign_outs(&mut self, had: &TokenCache, has: &TokenCache, now: UnixMillis) {
-        let accounts = had.entries().filter(|entry| entry.id.section() == section::ACCOUNT);
-        for account in accounts.filter_map(|entry| entry.account) {
+    fn indexed(&self, document: UnifiedDocument) -> Indexed {
+        Indexed::new(document, self.environments.clone())
+    }
+
+    fn note_sign_outs(&mut self, had: &Indexed, has: &Indexed, now: UnixMillis) {
+        // An account whose entry stands as it was has not gone.
+        let touched = had.document().beyond_of(section::ACCOUNT, has.document());
+        for account in touched.filter_map(|entry| entry.account) {
             let AccountRef { home_account_id, environment } = &account;
             if has.holds_account(home_account_id, environment) {
                 continue;
             }
-            let secrets = had.credentials_of(home_account_id, environment).into_iter().map(|(_, secret)| hash(secret));
+            let secrets = had.credentials_of(home_account_id, environment).into_iter().map(|(_, secret)| secret);
             // Others may bring back what these had replaced as well.
             let of_account = self.puts().filter(|(_, entry)| self.is_of(entry, &account));
             let secrets = secrets.chain(of_account.flat_map(|(put, _)| put.replaced.clone())).collect();
@@ -243,7 +283,7 @@ impl ReapplyJournal {
         for removal in &mut self.facts.removals {
             removal.is_back |= has.holds_account(&removal.home_account_id, &removal.environment);
             for (_, secret) in has.credentials_of(&removal.home_account_id, &removal.environment) {
-                removal.secrets.remove(&hash(secret));
+                removal.secrets.remove(&secret);
             }
         }
     }
@@ -259,16 +299,6 @@ impl ReapplyJournal {
                 && self.environments.same(&of.environment, &account.environment)
         })
     }
-}
-
-/// What became of an entry that was written. `is_older` says whether a secret in its place is an older one.
-fn standing(
-    entry: &Entry,
-    is_older: &dyn Fn(&Secret) -> bool,
-    document: &UnifiedDocument,
-    cache: &TokenCache,
-) -> Standing {
-    if document.says(entry) { Standing::Stands(entry.id.clone()) } else { cache.standing(entry, is_older) }
 }
 
 fn age(at: Millis, now: UnixMillis) -> Duration {

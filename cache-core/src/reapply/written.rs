@@ -4,22 +4,21 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::facts::{Holder, Put, hash};
+use super::indexed::Indexed;
 use super::marker::Generation;
-use super::standing;
-use crate::document::UnifiedDocument;
 use crate::entry::{AccountRef, Entry, EntryId};
 use crate::schema::section;
 use crate::time::UnixMillis;
-use crate::token_cache::{Standing, TokenCache};
+use crate::token_cache::Standing;
 
 /// One write, while the journal takes note of it.
 pub(super) struct Written<'a> {
     pub(super) now: UnixMillis,
     pub(super) generation: Generation,
-    /// The content before the write.
-    pub(super) had: &'a TokenCache,
-    /// The content after it.
-    pub(super) has: &'a TokenCache,
+    /// The document before the write.
+    pub(super) had: &'a Indexed,
+    /// The document after it.
+    pub(super) has: &'a Indexed,
     /// What is waited for, each under the id that it stands under.
     pub(super) puts: BTreeMap<EntryId, (Put, Entry)>,
     /// What was waited for until this write has replaced or removed it: it is not to come back.
@@ -28,8 +27,8 @@ pub(super) struct Written<'a> {
 
 impl Written<'_> {
     /// Goes on waiting for what the write has left in its place.
-    pub(super) fn keep(&mut self, mut put: Put, entry: Entry, after: &UnifiedDocument) {
-        if let Standing::Stands(id) = standing(&entry, &|_| false, after, self.has) {
+    pub(super) fn keep(&mut self, mut put: Put, entry: Entry) {
+        if let Standing::Stands(id) = self.has.standing(&entry, &|_| false) {
             id.key().clone_into(&mut put.key);
             // Of what was put back, this is the write that does it.
             put.generation = put.generation.min(self.generation);
@@ -77,6 +76,9 @@ impl Written<'_> {
                 of_user.push((account.clone(), holder));
             }
         }
+        if users.is_empty() {
+            return;
+        }
         let is_context = |other: &Entry| {
             if other.id.section() == section::APP_METADATA {
                 let other = Holder::of(other);
@@ -95,8 +97,11 @@ impl Written<'_> {
                 _ => false,
             }
         };
-        let context: Vec<Entry> = self.has.entries().filter(is_context).collect();
-        for entry in context.into_iter().filter(|_| !users.is_empty()) {
+        let names: Vec<&str> = users.keys().map(|user| &**user).collect();
+        let of_users = self.has.entries_naming(&names, [section::ACCOUNT, section::REFRESH_TOKEN, section::ID_TOKEN]);
+        let candidates = of_users.chain(self.has.document().entries_of(section::APP_METADATA));
+        let context: Vec<Entry> = candidates.filter(is_context).collect();
+        for entry in context {
             let put = Put { is_context: true, ..Put::new(&entry, self.now.0, self.generation, Vec::new()) };
             self.puts.entry(entry.id.clone()).or_insert((put, entry));
         }

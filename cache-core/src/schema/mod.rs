@@ -125,8 +125,10 @@ pub(crate) fn facts(section: &str, json: &Blob) -> EntityFacts {
         }
         Ok(())
     });
-    if let (Err(_), Cow::Owned(text)) = (read, String::from_utf8_lossy(json.expose())) {
-        // Text that is not UTF-8 keeps an entity from being read, but not its account from being removed.
+    // Text that is not UTF-8 keeps an entity from being read, but not its account from being removed.
+    if read.is_err()
+        && let Cow::Owned(text) = String::from_utf8_lossy(json.expose())
+    {
         return self::facts(section, &Blob::new(text.into_bytes()));
     }
     // A token without an expiry of its own is never dropped by its extended one alone.

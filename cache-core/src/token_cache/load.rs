@@ -23,14 +23,22 @@ impl TokenCache {
         if cache.load_sound(json, &mut texts).is_some() {
             return Ok(cache);
         }
-        Ok(Self::of_document(UnifiedDocument::parse(&Blob::copy_of(json))?, environments))
+        let document = UnifiedDocument::parse(&Blob::copy_of(json))?;
+        Ok(Self::of_entries(document.raw_entries(), environments))
     }
 
-    /// The cache in a document that was taken apart.
-    pub(crate) fn of_document(document: UnifiedDocument, environments: Environments) -> Self {
+    /// The cache in these entries of a document that was taken apart.
+    pub(crate) fn of_entries<'d>(
+        entries: impl IntoIterator<Item = (EntryId, &'d Blob)>,
+        environments: Environments,
+    ) -> Self {
         let mut cache = Self::with_environments(environments);
         let mut texts = Texts::default();
-        document.into_entries().for_each(|entry| cache.load(entry, None, &mut texts));
+        for (id, json) in entries {
+            if !cache.load_entity(id.section(), id.key(), json.expose(), None, &mut texts) {
+                cache.load_foreign(entry_of(id, json.clone()), None);
+            }
+        }
         cache
     }
 

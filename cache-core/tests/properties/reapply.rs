@@ -133,8 +133,7 @@ impl Shared {
         let seen = if self.document.is_empty() { Seen::Wiped } else { Seen::Document(&self.document) };
         let done = journal.reconcile(seen, self.now);
         if let Some(document) = done.document {
-            journal.note(Some(&document), Some(&document), self.now);
-            self.document = journal.mark(&document);
+            self.document = journal.note(Some(&document), Some(&document), self.now).expect("written");
         } else if !journal.is_changed() {
             return false;
         }
@@ -146,12 +145,11 @@ impl Shared {
     fn we_write(&mut self, process: usize, change: impl FnOnce(&mut TokenCache)) {
         let mut journal = self.open(process);
         let done = journal.reconcile(Seen::Document(&self.document), self.now);
-        let before = ReapplyJournal::unmark(&done.document.unwrap_or_else(|| self.document.clone()));
+        let before = journal.shown(&done.document.unwrap_or_else(|| self.document.clone()));
         let mut cache = TokenCache::deserialize(before.expose()).expect("sound");
         change(&mut cache);
         let after = cache.serialize();
-        journal.note(Some(&before), Some(&after), self.now);
-        self.document = journal.mark(&after);
+        self.document = journal.note(Some(&before), Some(&after), self.now).expect("written");
         self.journal = journal.to_bytes();
     }
 

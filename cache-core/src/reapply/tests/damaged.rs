@@ -197,8 +197,7 @@ fn app_metadata_comes_back_from_every_tear() {
         let left = UnifiedDocument::salvage(&whole.slice(0..whole.len() - 10 * second)).expect("an object").render();
         let done = shared.journal.reconcile(Seen::Salvage(&left), later(1));
         let document = done.document.unwrap_or(left);
-        shared.journal.note(Some(&document), Some(&document), later(1));
-        shared.document = Some(shared.journal.mark(&document));
+        shared.document = shared.journal.note(Some(&document), Some(&document), later(1));
         assert!(shared.cache().app_metadata(HOST, OURS).is_some(), "{second}");
         assert!(shared.secrets().contains(&"rt-ours".to_owned()), "{second}");
     }

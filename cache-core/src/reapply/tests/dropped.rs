@@ -309,3 +309,67 @@ fn what_several_writes_wrote_is_waited_for_together() {
     shared.document = stale;
     assert_eq!(shared.look(later(2)).put_back, 3);
 }
+
+#[test]
+fn the_document_is_shown_without_the_mark() {
+    let mut shared = signed_in(false);
+    let marked = shared.document.clone().expect("there");
+    let unmarked = ReapplyJournal::unmark(&marked);
+    assert_ne!(marked, unmarked);
+    assert!(shared.journal.reconcile(Seen::Document(&marked), later(1)).document.is_none());
+    for _ in 0..2 {
+        assert_eq!(shared.journal.shown(&marked), unmarked);
+    }
+    // Another one than was looked at, too.
+    let copy = Blob::copy_of(marked.expose());
+    assert_eq!(shared.journal.shown(&copy), unmarked);
+    // And one that is to be written, with what was put back.
+    shared.document = before_ours();
+    let found = shared.document.clone().expect("there");
+    let written = shared.journal.reconcile(Seen::Document(&found), later(2)).document.expect("put back");
+    assert_eq!(shared.journal.shown(&written), written);
+    assert_eq!(shared.journal.shown(&found), found);
+}
+
+#[test]
+fn what_a_write_changes_is_told_from_what_it_began_with() {
+    // A store may give what was looked at another form before it is changed.
+    let mut shared = signed_in(false);
+    let seen = shared.document.clone().expect("there");
+    shared.journal.reconcile(Seen::Document(&seen), later(61));
+    let shown = shared.journal.shown(&seen);
+    let with = |document: &Blob, target: &str| {
+        let mut cache = TokenCache::deserialize(document.expose()).expect("sound");
+        cache.insert(access_token(OURS, target, target, later(61))).expect("complete");
+        cache.serialize()
+    };
+    let before = with(&shown, "formed");
+    let after = with(&before, "written");
+    shared.journal.note(Some(&before), Some(&after), later(61));
+    let tokens = shared.journal.facts.puts.iter().filter(|put| put.section == section::ACCESS_TOKEN);
+    let keys: Vec<&str> = tokens.map(|put| &*put.key).collect();
+    assert!(matches!(keys[..], [key] if key.contains("written")), "{keys:?}");
+}
+
+#[test]
+fn what_is_put_back_and_replaced_in_one_write_does_not_come_back() {
+    let mut shared = signed_in(false);
+    let found = before_ours().expect("there");
+    let before = shared.journal.reconcile(Seen::Document(&found), later(1)).document.expect("put back");
+    let mut cache = TokenCache::deserialize(before.expose()).expect("sound");
+    cache.insert(refresh_token(OURS, "rt-second")).expect("complete");
+    shared.journal.note(Some(&before), Some(&cache.serialize()), later(1));
+    shared.document = Some(before);
+    shared.look(later(2));
+    assert_eq!(shared.secrets(), ["at-ours", "at-theirs", "rt-second", "rt-theirs"]);
+}
+
+#[test]
+fn a_mark_that_is_given_back_is_not_kept() {
+    let mut shared = signed_in(true);
+    let marked = shared.document.clone().expect("there");
+    let written = shared.journal.note(Some(&marked), Some(&marked), later(1)).expect("a document");
+    assert_eq!(ReapplyJournal::unmark(&written), ReapplyJournal::unmark(&marked));
+    let restored = shared.journal.reconcile(Seen::Wiped, later(2)).document.expect("from the copy");
+    assert_eq!(ReapplyJournal::unmark(&restored), restored);
+}

@@ -7,7 +7,7 @@ mod signed_out;
 use super::*;
 use crate::schema::{AccessToken, Account, AppMetadata, IdToken, RefreshToken};
 use crate::time::UnixSeconds;
-use crate::token_cache::TokenResponse;
+use crate::token_cache::{TokenCache, TokenResponse};
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 const HOST: &str = "login.microsoftonline.com";
@@ -91,8 +91,7 @@ impl Shared {
         if self.document.is_none() {
             after = self.journal.reconcile(Seen::Begun(&after), at).document.unwrap_or(after);
         }
-        self.journal.note(before.as_ref(), Some(&after), at);
-        self.document = Some(self.journal.mark(&after));
+        self.document = self.journal.note(before.as_ref(), Some(&after), at);
         self.reopen();
     }
 
@@ -112,10 +111,10 @@ impl Shared {
     fn look(&mut self, at: UnixMillis) -> Reapplied {
         let seen = self.document.clone();
         let done = self.journal.reconcile(seen.as_ref().map_or(Seen::Nothing, Seen::Document), at);
-        if let Some(document) = &done.document {
-            self.journal.note(Some(document), Some(document), at);
-        }
-        self.document = done.document.as_ref().map(|document| self.journal.mark(document)).or(seen);
+        self.document = match &done.document {
+            Some(document) => self.journal.note(Some(document), Some(document), at),
+            None => seen,
+        };
         self.reopen();
         done
     }

@@ -289,3 +289,46 @@ fn what_was_signed_out_does_not_take_the_place_of_a_new_sign_in() {
     shared.look(later(3));
     assert_eq!(shared.secrets(), ["at-again", "rt-again"]);
 }
+
+/// Another library may write an account in a way that we cannot read: as long as it stands, nobody was signed out.
+#[test]
+fn an_account_that_cannot_be_read_is_no_sign_out() {
+    let mut shared = signed_in(true);
+    let odd = Blob::copy_of(br#"{"home_account_id":"bob.tenant","environment":"login.windows.net","realm":{}}"#);
+    shared.they_write(|cache| {
+        let id = EntryId::new(section::ACCOUNT, "odd");
+        cache.insert_entry(Entry { id, account: None, written_at: None, expires_on: None, json: odd });
+    });
+    shared.look(later(600));
+    for at in 601..603 {
+        let done = shared.journal.reconcile(Seen::Document(shared.document.as_ref().expect("there")), later(at));
+        assert_eq!((done.signed_out, shared.journal.is_changed()), (0, false));
+    }
+    shared.we_write(later(603), |cache| {
+        cache.insert(access_token(OURS, "more", "at-more", later(603))).expect("complete");
+    });
+    assert!(shared.journal.facts.removals.is_empty(), "nobody was signed out");
+}
+
+#[test]
+fn an_account_that_is_gone_is_a_sign_out_though_all_that_is_waited_for_stands() {
+    let mut shared = signed_in(false);
+    shared.look(later(61));
+    shared.we_write(later(62), |cache| {
+        let app = AccessToken { home_account_id: None, ..access_token(OURS, "api/.default", "at-app", NOW) };
+        cache.insert(app).expect("complete");
+        cache.insert(access_token(OURS, "more", "at-more", later(62))).expect("complete");
+    });
+    // The account, which had been there before, is let go of a minute later; the token was put back meanwhile.
+    shared.they_drop(|cache| remove_token(cache, "at-more"));
+    shared.look(later(100));
+    shared.look(later(130));
+    let waits: Vec<String> = shared.journal.facts.puts.iter().map(|put| put.section.clone()).collect();
+    assert_eq!(waits, [section::ACCESS_TOKEN], "what is waited for");
+    shared.they_write(|cache| {
+        remove_token(cache, "rt-ours");
+        remove_account_entry(cache, "tenant");
+    });
+    assert_eq!(shared.look(later(131)).signed_out, 1);
+    assert!(!shared.secrets().contains(&"at-more".to_owned()));
+}
