@@ -23,3 +23,15 @@ where
     }
     work()
 }
+
+/// Begins `work` on the blocking pool of the tokio runtime that is current, if the feature `tokio` is on and there is one;
+/// else does it at once. For work that nobody waits for, as where something is dropped.
+pub fn detach(work: impl FnOnce() + Send + 'static) {
+    #[cfg(feature = "tokio")]
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        // It goes on when the handle is dropped.
+        drop(runtime.spawn_blocking(work));
+        return;
+    }
+    work();
+}

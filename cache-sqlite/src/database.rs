@@ -1,7 +1,9 @@
 //! An open database: which file it is, its index key, and its connections.
 
+use std::ops::Deref;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use cache_core::{Context, Error, ErrorKind, Protector, Result};
 use rusqlite::{Connection, OptionalExtension as _};
@@ -11,6 +13,7 @@ use crate::config::{Protection, Settings};
 use crate::connection::{self, Transaction};
 use crate::error::of_sqlite;
 use crate::layout::{self, Owner};
+use crate::patience::Patience;
 use crate::place::{FileId, Place};
 use crate::readers::Readers;
 use crate::tags::{KEY_LENGTH, KeyBytes, Tags, random};
@@ -23,6 +26,17 @@ pub(crate) struct Database {
     pub(crate) tags: Tags,
     pub(crate) readers: Readers,
     writer: Mutex<Connection>,
+    /// Whether somebody has the writer.
+    is_writing: Mutex<bool>,
+    written: Condvar,
+    lock_wait: Duration,
+    place: Place,
+}
+
+/// The connection that writes, until it is dropped.
+pub(crate) struct Writer<'d> {
+    connection: MutexGuard<'d, Connection>,
+    database: &'d Database,
 }
 
 /// The one row of `store`.
@@ -36,12 +50,21 @@ pub(crate) struct StoreRow {
 impl Database {
     /// Opens the database at the path; `None`: there is none. One of an older layout is brought to the present one.
     pub(crate) fn open(place: &Place, settings: &Settings) -> Result<Option<Arc<Self>>> {
+        let mut patience = Patience::new(settings.lock_wait);
         let (connection, file, row) = loop {
             let Some(file) = place.look()? else { return Ok(None) };
             match open_connection(place, settings) {
-                Ok((connection, row)) if place.id()? == Some(file) => break (connection, file, row),
-                // Another file came to the path meanwhile.
-                Ok(_) => {}
+                Ok((connection, row)) if place.is_settled(file)? => break (connection, file, row),
+                // Another file came to the path meanwhile, or is about to.
+                Ok(_) if place.id()? != Some(file) || patience.is_left() => {}
+                Ok(_) => {
+                    return Err(Error::new(
+                        ErrorKind::Corrupt,
+                        "a recovery of the database was interrupted, and its file has two names; call \
+                         `SqliteStore::recover` again, or delete the copy beside it whose name ends with `.corrupt-` and a \
+                         number",
+                    ));
+                }
                 Err(_) if place.id()? != Some(file) => {}
                 Err(error) => return Err(error),
             }
@@ -54,6 +77,10 @@ impl Database {
             tags: Tags::with_key(&key),
             readers,
             writer: Mutex::new(connection),
+            is_writing: Mutex::new(false),
+            written: Condvar::new(),
+            lock_wait: settings.lock_wait,
+            place: place.clone(),
         })))
     }
 
@@ -69,9 +96,50 @@ impl Database {
     }
 
     /// The connection that writes. One thread at a time; other processes wait at `BEGIN IMMEDIATE`.
-    pub(crate) fn writer(&self) -> MutexGuard<'_, Connection> {
+    /// `Busy`: not had within the lock wait, as many threads as there may be in front.
+    pub(crate) fn writer(&self) -> Result<Writer<'_>> {
+        let is_writing = self.is_writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.written.wait_timeout_while(is_writing, self.lock_wait, |is_writing| *is_writing);
+        let (mut is_writing, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if *is_writing {
+            let message = "other threads of this process have been writing for longer than the lock wait; try again";
+            return Err(Error::new(ErrorKind::Busy, message));
+        }
+        *is_writing = true;
         // A transaction that panicked has rolled back, or the next one to begin fails.
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        let connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Writer { connection, database: self })
+    }
+}
+
+impl Writer<'_> {
+    /// Begins a transaction that writes. `Unavailable`: another database, or none, is at the path by now; nothing that is
+    /// written to this one would be found again.
+    ///
+    /// Whoever replaces a database has the right to write to it meanwhile. So what is committed after this look was there
+    /// before the other database was, and is in it as far as anything is.
+    pub(crate) fn begin(&self, action: &str) -> Result<Transaction<'_>> {
+        let transaction = Transaction::write(self).map_err(|error| of_sqlite(action, error))?;
+        if self.database.place.id()? != Some(self.database.file) {
+            let message = "another database has taken the place of this one; try again";
+            return Err(Error::new(ErrorKind::Unavailable, message));
+        }
+        Ok(transaction)
+    }
+}
+
+impl Deref for Writer<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        *self.database.is_writing.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.database.written.notify_one();
     }
 }
 
@@ -149,7 +217,7 @@ fn open_connection(place: &Place, settings: &Settings) -> Result<(Connection, St
 }
 
 /// Looks at whose database it is, and brings it to the present layout.
-fn prepare(connection: &Connection) -> Result<StoreRow> {
+pub(crate) fn prepare(connection: &Connection) -> Result<StoreRow> {
     if let Owner::Older(_) = layout::owner(connection)? {
         let failed = |error| of_sqlite("bringing the database to the present layout", error);
         let transaction = Transaction::write(connection).map_err(failed)?;

@@ -1,7 +1,7 @@
 //! The store behind its handles: the database that is open now, and whether it is still the one at the path.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, TryLockError};
 use std::time::{Duration, Instant};
 
 use cache_core::{Error, ErrorKind, Result};
@@ -66,12 +66,11 @@ impl Inner {
 
     /// Calls `write` with the database, which is made if there is none.
     ///
-    /// If another database is at the path afterwards, what was written went to a file that is gone: it is written again,
-    /// so that `write` must bear being done twice.
+    /// If it fails because another database, or none, is at the path by now, it is called again.
     pub(crate) fn write<R>(&self, mut write: impl FnMut(&Database) -> Result<R>) -> Result<R> {
         let began = Instant::now();
         loop {
-            // The path is looked at afterwards in any case.
+            // A transaction looks at the path in any case.
             let found = match self.ready() {
                 Some(database) => Some(database),
                 None => self.present()?,
@@ -81,24 +80,27 @@ impl Inner {
                 continue;
             };
             let done = write(&database);
-            if self.place.id()? == Some(database.file) {
+            if done.is_ok() || self.place.id()? == Some(database.file) {
                 return done;
             }
             self.forget();
             if began.elapsed() > self.settings.lock_wait {
-                let message = "the database is replaced again and again; look for the program that does it";
-                return Err(Error::new(ErrorKind::Busy, message));
+                return Err(restless());
             }
         }
     }
 
-    /// The database that is open, if its path was looked at not long ago.
+    /// The database that is open, if its path was looked at not long ago. Waits for nobody: opening one may take long.
     pub(crate) fn ready(&self) -> Option<Arc<Database>> {
         let since = self.elapsed().saturating_sub(self.looked.load(Ordering::Relaxed));
         if Duration::from_millis(since) > RELIED_UPON {
             return None;
         }
-        self.open.read().unwrap_or_else(PoisonError::into_inner).clone()
+        match self.open.try_read() {
+            Ok(open) => open.clone(),
+            Err(TryLockError::Poisoned(open)) => open.into_inner().clone(),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// The database at the path, opened if it is not; `None`: there is none.
@@ -130,6 +132,10 @@ impl Inner {
     fn elapsed(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+fn restless() -> Error {
+    Error::new(ErrorKind::Busy, "the database is replaced again and again; look for the program that does it")
 }
 
 pub(crate) fn named(error: Error) -> Error {

@@ -24,8 +24,8 @@ pub(crate) fn take(inner: &Arc<Inner>, partition: &PartitionKey, name: &str, wai
     loop {
         let taken = inner.write(|database| {
             let tag = database.tags.lease(database.tags.partition(partition), name);
-            let writer = database.writer();
-            let transaction = Transaction::write(&writer).map_err(leasing)?;
+            let writer = database.writer()?;
+            let transaction = writer.begin(LEASING)?;
             let taken = try_take(&transaction, tag, holder, inner.settings.clock.now()).map_err(leasing)?;
             transaction.commit().map_err(leasing)?;
             Ok((tag, taken))
@@ -69,12 +69,14 @@ fn try_take(
         })
         .optional()?;
     let highest = match found {
-        // An end beyond a whole length was written by a clock that has been set back since.
-        Some((_, true, other, end)) if now < end && end.since(now) <= LENGTH => return Ok(Err(other)),
+        // An end far beyond a whole length was written by a clock that has been set back since. Not a little: clocks are
+        // corrected by moments all the time, and no lease passes to another for that.
+        Some((_, true, other, end)) if now < end && end.since(now) <= 2 * LENGTH => return Ok(Err(other)),
         Some((fence, ..)) => fence,
         None => 0,
     };
-    let (fence, end) = (highest.saturating_add(1), end_from(now));
+    // Not from one: those who hold a lease of a database that was at this path before have fences, too.
+    let (fence, end) = (highest.saturating_add(1).max(now.0), end_from(now));
     let sql = "INSERT INTO lease (tag, fence, holder, process, taken_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                ON CONFLICT (tag) DO UPDATE SET fence = excluded.fence, holder = excluded.holder,
                process = excluded.process, taken_at = excluded.taken_at, expires_at = excluded.expires_at";
@@ -96,9 +98,13 @@ struct Held {
 impl Held {
     /// Changes the row, if it is still this holder's; answers whether it was.
     fn update(inner: &Inner, sql: &str, tag: Tag, holder: Tag, end: UnixMillis) -> Result<bool> {
+        // No database is made to give something back to it.
+        if inner.present()?.is_none() {
+            return Ok(false);
+        }
         inner.write(|database| {
-            let writer = database.writer();
-            let transaction = Transaction::write(&writer).map_err(leasing)?;
+            let writer = database.writer()?;
+            let transaction = writer.begin(LEASING)?;
             let update = || transaction.prepared(sql)?.execute((tag, holder, end.0));
             let rows = update().map_err(leasing)?;
             transaction.commit().map_err(leasing)?;
@@ -142,10 +148,11 @@ impl LeaseHandle for Held {
 }
 
 impl Drop for Held {
-    /// Releases on this thread, which takes as long as a commit; what fails, expiry does.
+    /// Releases, on tokio's blocking pool if there is one; what fails, expiry does.
     fn drop(&mut self) {
         if !self.is_over {
-            let _ = Self::update(&self.inner, RELEASE, self.tag, self.holder, UnixMillis(0));
+            let (inner, tag, holder) = (Arc::clone(&self.inner), self.tag, self.holder);
+            blocking_work::detach(move || drop(Self::update(&inner, RELEASE, tag, holder, UnixMillis(0))));
         }
     }
 }
@@ -163,6 +170,8 @@ fn end_from(now: UnixMillis) -> UnixMillis {
     UnixMillis(now.0.saturating_add(i64::try_from(LENGTH.as_millis()).unwrap_or(i64::MAX)))
 }
 
+const LEASING: &str = "changing a lease";
+
 fn leasing(error: rusqlite::Error) -> Error {
-    of_sqlite("changing a lease", error)
+    of_sqlite(LEASING, error)
 }

@@ -103,8 +103,8 @@
 //! - What shows without the key: how many partitions and entries of which sections there are, which of them belong to one
 //!   account, their lengths, when they were written and when they expire.
 //! - The database and its companions have mode 0600, new folders 0700. What is deleted is overwritten with zeros in the
-//!   database (`secure_delete`); copies in the log last until the next checkpoint, at the latest until the last process
-//!   closes the database.
+//!   database (`secure_delete`) at the next checkpoint. Copies in the log last longer: until later writes overwrite them
+//!   there, at the latest until the last process closes the database, which deletes the log without overwriting it.
 //! - Not covered: another program of the same user, and putting back an older copy of the file or of a row.
 //!
 //! # Beside the database

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use cache_core::merge::{Entries, Facts, Merged, merge};
 use cache_core::schema::section;
-use cache_core::{Changes, Committed, Entry, EntryId, Fence, PartitionKey, Protector, Result, UnixMillis, Version};
+use cache_core::{
+    Changes, Committed, Entry, EntryId, ErrorKind, Fence, PartitionKey, Protector, Result, UnixMillis, Version,
+};
 use rusqlite::OptionalExtension as _;
 
 use crate::connection::{Transaction, rows};
@@ -13,7 +15,7 @@ use crate::error::of_sqlite;
 use crate::eviction::evict;
 use crate::name::seal_name;
 use crate::record::kind;
-use crate::row::seal;
+use crate::row::{StoredRow, seal, select_rows};
 use crate::stamp::PartitionRow;
 use crate::tags::{PartitionTag, Tag};
 
@@ -29,8 +31,8 @@ pub(crate) struct Commit<'a> {
 impl Commit<'_> {
     /// Merges `changes` in a transaction of its own.
     pub(crate) fn run(&self, changes: &Changes) -> Result<Committed> {
-        let writer = self.database.writer();
-        let transaction = Transaction::write(&writer).map_err(committing)?;
+        let writer = self.database.writer()?;
+        let transaction = writer.begin(COMMITTING)?;
         let done = self.within(&transaction, changes)?;
         transaction.commit().map_err(committing)?;
         Ok(done)
@@ -136,7 +138,7 @@ impl Rows<'_, '_> {
             return (named.tag, named.version);
         }
         let tags = &self.commit.database.tags;
-        let (tag, version) = (tags.entry(self.tag, &entry.id), tags.version(entry));
+        let (tag, version) = (tags.entry(self.tag, &entry.id), tags.version(self.tag, entry));
         self.named = Some(Named { entry: entry.clone(), tag, version });
         (tag, version)
     }
@@ -207,6 +209,21 @@ impl Rows<'_, '_> {
         Ok(new.present(old.id))
     }
 
+    /// Whether the row holds what it should.
+    fn is_readable(&self, id: i64) -> Result<bool> {
+        let Commit { database, protector, partition, .. } = *self.commit;
+        let read = || {
+            let mut sql = self.transaction.prepared(select_rows!(" FROM entry WHERE id = ?1"))?;
+            sql.query_row((id,), StoredRow::read)
+        };
+        let row = read().map_err(committing)?;
+        match row.open(protector, partition, |entry| row.is_of(entry, &database.tags, self.tag)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Deletes the row of an entry.
     pub(crate) fn delete(&mut self, tag: Tag) -> rusqlite::Result<()> {
         let Some(old) = self.present(tag)?.now.take() else { return Ok(()) };
@@ -264,8 +281,10 @@ impl Entries for Rows<'_, '_> {
 
     fn facts(&mut self, entry: &Entry) -> Result<Option<Facts>> {
         let (tag, version) = self.named(entry);
-        let present = self.present(tag).map_err(committing)?.now.as_ref();
-        Ok(present.map(|present| Facts { same_content: present.version == version, ..present.facts() }))
+        let Some(present) = self.present(tag).map_err(committing)?.now.clone() else { return Ok(None) };
+        // A damaged entry is not what it was, whatever its version says: it is written again.
+        let same_content = present.version == version && self.is_readable(present.id)?;
+        Ok(Some(Facts { same_content, ..present.facts() }))
     }
 
     fn facts_of(&mut self, id: &EntryId) -> Result<Option<Facts>> {
@@ -326,7 +345,7 @@ impl Entries for Rows<'_, '_> {
     fn version(&self, entry: &Entry) -> Version {
         match &self.named {
             Some(named) if named.entry == *entry => Version::new(&named.version),
-            _ => Version::new(&self.commit.database.tags.version(entry)),
+            _ => Version::new(&self.commit.database.tags.version(self.tag, entry)),
         }
     }
 }
@@ -368,6 +387,8 @@ impl Present {
     }
 }
 
+const COMMITTING: &str = "committing";
+
 pub(crate) fn committing(error: rusqlite::Error) -> cache_core::Error {
-    of_sqlite("committing", error)
+    of_sqlite(COMMITTING, error)
 }

@@ -10,6 +10,15 @@ use cache_core::{Error, ErrorKind, Result};
 use tracing::warn;
 
 mod network;
+#[cfg(not(unix))]
+mod other;
+#[cfg(unix)]
+mod unix;
+
+#[cfg(not(unix))]
+use self::other::{has_no_descriptors, has_one_name, is_at, owners_alone, sync};
+#[cfg(unix)]
+use self::unix::{has_no_descriptors, has_one_name, is_at, owners_alone, sync};
 
 /// Where a database lies. **Never open the file but by SQLite**: POSIX drops all locks of a process on a file when it
 /// closes any descriptor of it, SQLite's too.
@@ -23,8 +32,8 @@ pub(crate) struct Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileId(u64, u64);
 
-/// What lies beside the database while it is open.
-const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
+/// What lies beside the database while it is open; the last one only where another program has opened it in rollback mode.
+const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 impl Place {
     /// The place of the database `path`. `InvalidInput`: no file can have this path.
@@ -71,6 +80,12 @@ impl Place {
         Ok(self.metadata()?.map(|metadata| FileId::of(&metadata)))
     }
 
+    /// Whether this file is at the path, and no recovery is about to replace it: one that is has a second name (see
+    /// [`replace`](Self::replace)), and whoever opens it then may find another log beside it.
+    pub(crate) fn is_settled(&self, file: FileId) -> Result<bool> {
+        Ok(self.metadata()?.is_some_and(|metadata| FileId::of(&metadata) == file && has_one_name(&metadata)))
+    }
+
     fn metadata(&self) -> Result<Option<Metadata>> {
         match self.path.symlink_metadata() {
             Ok(metadata) => Ok(Some(metadata)),
@@ -84,6 +99,10 @@ impl Place {
     pub(crate) fn judge(&self, error: Error) -> Error {
         /// With which every SQLite database begins.
         const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+        if error.kind() == ErrorKind::Denied && has_no_descriptors(&self.folder) {
+            let message = "this process has as many files open as it may; close some, or raise the limit";
+            return Error::new(ErrorKind::Unavailable, message);
+        }
         if error.kind() != ErrorKind::Unsupported {
             return error;
         }
@@ -110,20 +129,38 @@ impl Place {
     }
 
     /// Puts what `build` makes in the place of the present file, which gets the name that this answers.
-    /// The caller holds the [turn](Self::turn).
+    /// The caller holds the [turn](Self::turn), and the log of the present file holds nothing that the file does not.
+    ///
+    /// The path is never empty meanwhile, or others would take the store for an empty one. The present file gets its second
+    /// name before its log is moved away, by which those who open it in between [notice](Self::is_settled).
     pub(crate) fn replace(&self, now: i64, build: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-        let aside = self.beside(&format!(".corrupt-{now}"));
         let renaming = |error| Error::io(format!("moving {} aside", self.path.display()), error);
         let built = self.built(build)?;
+        let aside = self.second_name(now)?;
         for companion in COMPANIONS {
             match std::fs::rename(self.beside(companion), with_suffix(&aside, companion)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(renaming(error)),
                 _ => {}
             }
         }
-        std::fs::rename(&self.path, &aside).map_err(renaming)?;
-        self.place(built)?;
+        let placing = |error| Error::io(format!("making {}", self.path.display()), error);
+        built.persist(&self.path).map_err(|error| placing(error.error))?;
+        sync(&self.folder).map_err(placing)?;
         Ok(aside)
+    }
+
+    /// Gives the present file another name that no file has.
+    fn second_name(&self, now: i64) -> Result<PathBuf> {
+        let mut number = 0;
+        loop {
+            let name = if number == 0 { format!(".corrupt-{now}") } else { format!(".corrupt-{now}-{number}") };
+            let aside = self.beside(&name);
+            match std::fs::hard_link(&self.path, &aside) {
+                Ok(()) => return Ok(aside),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(Error::io(format!("moving {} aside", self.path.display()), error)),
+            }
+        }
     }
 
     /// The right to put a file at the path, against all processes. `Busy`: not had within `wait`.
@@ -134,12 +171,14 @@ impl Place {
         options.create(true).truncate(false).write(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path).map_err(failed)?;
-        owners_alone(&file).map_err(failed)?;
         let mut patience = crate::patience::Patience::new(wait);
+        let mut file = options.open(&path).map_err(failed)?;
+        owners_alone(&file).map_err(failed)?;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Turn { _file: file }),
+                // Somebody may have deleted the lock file meanwhile (`rm tokens.db*`): then it locks nobody out.
+                Ok(()) if is_at(&file, &path).map_err(failed)? => return Ok(Turn { _file: file }),
+                Ok(()) => file = options.open(&path).map_err(failed)?,
                 Err(TryLockError::WouldBlock) if patience.is_left() => {}
                 Err(TryLockError::WouldBlock) => {
                     let message =
@@ -172,13 +211,34 @@ impl Place {
     /// A database under a name of its own, mode 0600 from its first moment.
     fn built(&self, build: impl FnOnce(&Path) -> Result<()>) -> Result<tempfile::TempPath> {
         let failed = |error| Error::io(format!("making a file in {}", self.folder.display()), error);
-        let file = tempfile::Builder::new().prefix(".tokencache-").suffix(".new").tempfile_in(&self.folder);
+        self.sweep();
+        let file = tempfile::Builder::new().prefix(&self.prefix()).suffix(NEW).tempfile_in(&self.folder);
         let file = file.map_err(failed)?;
         owners_alone(file.as_file()).map_err(failed)?;
         // Closed at once: see above.
         let path = file.into_temp_path();
         build(&path)?;
         Ok(path)
+    }
+
+    /// Removes what a process that was killed has left of a new database. It may hold tokens.
+    fn sweep(&self) {
+        let prefix = self.prefix();
+        for file in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let name = file.file_name();
+            let Some((id, rest)) = name.to_str().and_then(|name| name.strip_prefix(&*prefix)?.split_once(NEW)) else {
+                continue;
+            };
+            let is_ours =
+                id.bytes().all(|byte| byte.is_ascii_alphanumeric()) && (rest.is_empty() || COMPANIONS.contains(&rest));
+            if is_ours && let Err(error) = std::fs::remove_file(file.path()) {
+                warn!(%error, "what an interrupted recovery has left could not be removed");
+            }
+        }
+    }
+
+    fn prefix(&self) -> String {
+        format!(".{}-", self.path.file_name().unwrap_or_default().to_string_lossy())
     }
 
     fn place(&self, built: tempfile::TempPath) -> Result<()> {
@@ -197,6 +257,9 @@ impl Place {
     }
 }
 
+/// How the names of databases that are being made end.
+const NEW: &str = ".new";
+
 /// The right to put a file at the path, until it is dropped.
 pub(crate) struct Turn {
     _file: File,
@@ -207,128 +270,3 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.push(suffix);
     name.into()
 }
-
-#[cfg(unix)]
-mod unix {
-    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
-
-    use super::*;
-
-    impl FileId {
-        pub(super) fn of(metadata: &Metadata) -> Self {
-            Self(metadata.dev(), metadata.ino())
-        }
-    }
-
-    impl Place {
-        /// `Denied`: the file is another user's, or others can put a file in its place. Others lose their rights to it.
-        pub(super) fn trust(&self, metadata: &Metadata) -> Result<()> {
-            let denied = |message: String| Err(Error::new(ErrorKind::Denied, message));
-            let user = rustix::process::geteuid().as_raw();
-            if metadata.uid() != user {
-                return denied(format!("{} belongs to another user", self.path.display()));
-            }
-            let folder = self.folder.metadata();
-            let folder = folder.map_err(|error| Error::io(format!("looking at {}", self.folder.display()), error))?;
-            if folder.mode() & 0o002 != 0 || folder.uid() != user && folder.uid() != 0 {
-                return denied(format!(
-                    "{} can be written to by other users, who could put another database there; use a folder of your own",
-                    self.folder.display()
-                ));
-            }
-            if metadata.mode() & 0o077 != 0 {
-                warn!("the database could be opened by other users; it is for its owner alone now");
-                for path in std::iter::once(self.path.clone()).chain(COMPANIONS.map(|name| self.beside(name))) {
-                    match std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)) {
-                        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                            return Err(Error::io(format!("closing {} to other users", path.display()), error));
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            Ok(())
-        }
-
-        /// Makes the folder and those above it that are missing, for their owner alone.
-        pub(super) fn make_folder(&self) -> Result<()> {
-            make_all(&self.folder)
-                .map_err(|error| Error::io(format!("making the folder {}", self.folder.display()), error))?;
-            let folder = self.folder.metadata();
-            let folder = folder.map_err(|error| Error::io(format!("looking at {}", self.folder.display()), error))?;
-            let user = rustix::process::geteuid().as_raw();
-            if folder.mode() & 0o002 != 0 || folder.uid() != user && folder.uid() != 0 {
-                let message = format!(
-                    "{} can be written to by other users, who could put another database there; use a folder of your own",
-                    self.folder.display()
-                );
-                return Err(Error::new(ErrorKind::Denied, message));
-            }
-            Ok(())
-        }
-    }
-
-    fn make_all(folder: &Path) -> io::Result<()> {
-        match std::fs::DirBuilder::new().mode(0o700).create(folder) {
-            // The umask may have taken even the owner's rights.
-            Ok(()) => std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => match folder.parent() {
-                Some(parent) => make_all(parent).and_then(|()| make_all(folder)),
-                None => Err(error),
-            },
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Gives a file its mode whatever the umask; SQLite gives that of the database to what it puts beside it.
-    pub(super) fn owners_alone(file: &File) -> io::Result<()> {
-        if file.metadata()?.mode() & 0o777 == 0o600 {
-            return Ok(());
-        }
-        file.set_permissions(std::fs::Permissions::from_mode(0o600))
-    }
-
-    /// Makes the names in the folder durable.
-    pub(super) fn sync(folder: &Path) -> io::Result<()> {
-        File::open(folder)?.sync_all()
-    }
-}
-
-#[cfg(unix)]
-use self::unix::{owners_alone, sync};
-
-#[cfg(not(unix))]
-mod other {
-    use super::*;
-
-    impl FileId {
-        /// A database that is open cannot be replaced here.
-        pub(super) fn of(_: &Metadata) -> Self {
-            Self(0, 0)
-        }
-    }
-
-    impl Place {
-        /// Files inherit the access list of their folder.
-        pub(super) fn trust(&self, _: &Metadata) -> Result<()> {
-            Ok(())
-        }
-
-        pub(super) fn make_folder(&self) -> Result<()> {
-            let made = std::fs::create_dir_all(&self.folder);
-            made.map_err(|error| Error::io(format!("making the folder {}", self.folder.display()), error))
-        }
-    }
-
-    pub(super) fn owners_alone(_: &File) -> io::Result<()> {
-        Ok(())
-    }
-
-    pub(super) fn sync(_: &Path) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-#[cfg(not(unix))]
-use self::other::{owners_alone, sync};

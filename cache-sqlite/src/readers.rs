@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use crate::config::Durability;
 use crate::connection;
+use crate::patience::Patience;
 use crate::place::{FileId, Place};
 
 /// A connection that reads, and the stamps that it has read since the database last changed.
@@ -45,14 +46,20 @@ impl Readers {
         if let Some(reader) = &mut *slot {
             return work(reader);
         }
-        let connection = connection::open(&self.place.path, self.durability, self.wait)?;
-        if self.place.id()? != Some(self.file) {
-            // `Inner::read` looks again.
-            return Err(Error::new(
-                ErrorKind::Unavailable,
-                "another database has taken the place of this one; try again",
-            ));
-        }
+        let mut patience = Patience::new(self.wait);
+        let connection = loop {
+            let connection = connection::open(&self.place.path, self.durability, self.wait)?;
+            if self.place.is_settled(self.file)? {
+                break connection;
+            }
+            if self.place.id()? != Some(self.file) || !patience.is_left() {
+                // `Inner::read` looks again.
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "another database has taken the place of this one; try again",
+                ));
+            }
+        };
         work(slot.insert(Reader { connection, data_version: 0, stamps: HashMap::new() }))
     }
 

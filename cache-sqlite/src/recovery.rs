@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use cache_core::{ErrorKind, PartitionKey, Result};
+use cache_core::{Error, ErrorKind, PartitionKey, Result};
 use rusqlite::{Connection, Row};
 use tracing::warn;
 
+use crate::config::Settings;
 use crate::connection::{self, Transaction};
-use crate::database::{StoreRow, index_key, new_id, seal_index_key};
+use crate::database::{StoreRow, index_key, new_id, prepare, seal_index_key};
 use crate::error::of_sqlite;
 use crate::inner::{Inner, named};
 use crate::layout::{self, Owner};
 use crate::name::open_name;
+use crate::patience::Patience;
 use crate::row::{StoredRow, select_rows};
 use crate::store::SqliteStore;
 use crate::tags::{Tag, Tags};
@@ -53,7 +55,7 @@ fn recover(inner: &Inner) -> Result<Recovered> {
     };
     let damaged = if there { open_damaged(inner)? } else { None };
     // Until the new database is in its place.
-    let locked = damaged.as_ref().map(lock).transpose()?;
+    let locked = damaged.as_ref().map(|damaged| lock(inner, damaged)).transpose()?;
     let salvage = match &damaged {
         Some(connection) => Salvage::take(inner, connection)?,
         None => Some(Salvage::nothing(inner)?),
@@ -69,13 +71,35 @@ fn recover(inner: &Inner) -> Result<Recovered> {
 }
 
 /// Keeps others from writing to the damaged database; `None`: its head is too damaged for anybody to begin a write.
-fn lock(connection: &Connection) -> Result<Option<Transaction<'_>>> {
-    // First all there is goes into the file itself, if that can be had.
-    let _ = connection.pragma(None, "wal_checkpoint", "TRUNCATE", |_| Ok(()));
-    match Transaction::write(connection).map_err(|error| of_sqlite("locking the database", error)) {
-        Ok(transaction) => Ok(Some(transaction)),
-        Err(error) if error.kind() == ErrorKind::Busy => Err(error),
-        Err(_) => Ok(None),
+fn lock<'c>(inner: &Inner, connection: &'c Connection) -> Result<Option<Transaction<'c>>> {
+    let locking = |error| of_sqlite("locking the database", error);
+    let transaction = match Transaction::write(connection).map_err(locking) {
+        Ok(transaction) => transaction,
+        Err(error) if error.kind() == ErrorKind::Busy => return Err(error),
+        Err(_) => return Ok(None),
+    };
+    // Then all that was committed goes into the file itself: the file and its log cannot be moved at one moment, and a
+    // process that dies in between must not part them.
+    let Settings { durability, lock_wait, .. } = inner.settings;
+    let Ok(other) = connection::open(&inner.place.path, durability, lock_wait) else { return Ok(Some(transaction)) };
+    let mut patience = Patience::new(lock_wait);
+    loop {
+        let mut left = 0;
+        let folded = other.pragma(None, "wal_checkpoint", "PASSIVE", |row| {
+            left = row.get::<_, i64>(1)? - row.get::<_, i64>(2)?;
+            Ok(())
+        });
+        match folded.map_err(locking) {
+            Ok(()) if left <= 0 => return Ok(Some(transaction)),
+            // The damage is in the way. What the log holds goes aside with it.
+            Err(error) if error.kind() != ErrorKind::Busy => return Ok(Some(transaction)),
+            _ if patience.is_left() => {}
+            _ => {
+                let message = "another process has been reading the database for longer than the lock wait; end it, then \
+                               try again";
+                return Err(Error::new(ErrorKind::Busy, message));
+            }
+        }
     }
 }
 
@@ -88,10 +112,15 @@ fn open_damaged(inner: &Inner) -> Result<Option<Connection>> {
         Err(error) => return Err(error),
     };
     match layout::owner(&connection) {
-        // An older layout cannot be read by this code; what cannot be brought to the present one is kept aside whole.
-        Ok(Owner::Older(_)) => Ok(None),
         Ok(Owner::Present) => Ok(Some(connection)),
-        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
+        // Its rows are read in the present layout. Where it cannot be brought to that, all stays as it is.
+        Ok(Owner::Older(_)) => match prepare(&connection) {
+            Ok(_) => Ok(Some(connection)),
+            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
+            Err(error) => Err(error),
+        },
+        // A head that says nothing sensible of its version may stand before rows that can all be read.
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Some(connection)),
         Err(error) => Err(error),
     }
 }
@@ -101,8 +130,31 @@ struct Salvage {
     store: StoreRow,
     partitions: BTreeMap<i64, (Tag, Vec<u8>)>,
     entries: Vec<SalvagedEntry>,
-    leases: Vec<(Tag, i64)>,
+    leases: Vec<LeaseRow>,
     lost: usize,
+}
+
+/// Who holds a lease goes on holding it.
+struct LeaseRow {
+    tag: Tag,
+    fence: i64,
+    holder: Option<Tag>,
+    process: Option<i64>,
+    taken_at: i64,
+    expires_at: i64,
+}
+
+impl LeaseRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            tag: row.get(0)?,
+            fence: row.get(1)?,
+            holder: row.get(2)?,
+            process: row.get(3)?,
+            taken_at: row.get(4)?,
+            expires_at: row.get(5)?,
+        })
+    }
 }
 
 struct SalvagedEntry {
@@ -141,7 +193,11 @@ impl Salvage {
             store: StoreRow { id: new_id()?, ..store },
             partitions: partitions(connection),
             entries: Vec::new(),
-            leases: readable(connection, "SELECT tag, fence FROM lease", |row| Ok((row.get(0)?, row.get(1)?))),
+            leases: readable(
+                connection,
+                "SELECT tag, fence, holder, process, taken_at, expires_at FROM lease",
+                LeaseRow::read,
+            ),
             lost: 0,
         };
         salvage.read_entries(inner, &tags, connection)?;
@@ -213,10 +269,13 @@ impl Salvage {
                 )?
                 .execute((id, tag, entries, name))?;
         }
-        for (tag, fence) in &self.leases {
+        for LeaseRow { tag, fence, holder, process, taken_at, expires_at } in &self.leases {
             connection
-                .prepare_cached("INSERT OR IGNORE INTO lease (tag, fence, taken_at, expires_at) VALUES (?1, ?2, 0, 0)")?
-                .execute((tag, fence))?;
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO lease (tag, fence, holder, process, taken_at, expires_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                )?
+                .execute((tag, fence, holder, process, taken_at, expires_at))?;
         }
         Ok(())
     }

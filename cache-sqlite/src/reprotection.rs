@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use cache_core::{Error, ErrorKind, PartitionKey, Protector, Result};
+use rusqlite::Row;
 
-use crate::connection::{Transaction, rows};
+use crate::connection::rows;
 use crate::database::{Database, StoreRow, index_key, seal_index_key};
 use crate::error::of_sqlite;
 use crate::error::reading;
@@ -12,6 +13,7 @@ use crate::inner::{Inner, named};
 use crate::name::{open_name, seal_name};
 use crate::row::NamedRow;
 use crate::store::SqliteStore;
+use crate::tags::Tag;
 
 /// Rows per transaction.
 const BATCH: i64 = 200;
@@ -49,33 +51,46 @@ fn reprotect(inner: &Inner) -> Result<usize> {
 }
 
 fn reseal_index_key(inner: &Inner, database: &Database) -> Result<()> {
-    let writer = database.writer();
+    let writer = database.writer()?;
     let row = StoreRow::read(&writer)?
         .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the head of the database is damaged: its one row is missing"))?;
     let protection = &inner.settings.protection;
     let index_key = seal_index_key(&index_key(&row, protection)?, protection)?;
-    StoreRow { index_key, ..row }.write(&writer).map_err(reprotecting)
+    let transaction = writer.begin(REPROTECTING)?;
+    let write = || {
+        StoreRow { index_key, ..row }.write(&writer)?;
+        transaction.commit()
+    };
+    write().map_err(reprotecting)
 }
 
 /// Reseals the names of all partitions and answers them by their numbers.
 fn reseal_names(database: &Database, protector: &dyn Protector) -> Result<HashMap<i64, PartitionKey>> {
     let (mut names, mut after) = (HashMap::new(), i64::MIN);
     loop {
-        let batch: Vec<(i64, Vec<u8>)> = database.readers.with(|reader| {
-            let sql = "SELECT id, name FROM partition WHERE id > ?1 ORDER BY id LIMIT ?2";
-            rows(&reader.connection, sql, (after, BATCH), |row| Ok((row.get(0)?, row.get(1)?))).map_err(reading)
+        let batch: Vec<(i64, Tag, Vec<u8>)> = database.readers.with(|reader| {
+            let sql = "SELECT id, tag, name FROM partition WHERE id > ?1 ORDER BY id LIMIT ?2";
+            let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+            rows(&reader.connection, sql, (after, BATCH), read).map_err(reading)
         })?;
-        let Some((last, _)) = batch.last() else { return Ok(names) };
+        let Some((last, ..)) = batch.last() else { return Ok(names) };
         after = *last;
         let mut resealed = Vec::with_capacity(batch.len());
-        for (id, name) in batch {
+        for (id, tag, name) in batch {
             let key = open_name(Some(protector), &name)?;
+            // Under another's name its entries would look damaged, and stay under the old key without a word.
+            if database.tags.partition(&key).0 != tag {
+                return Err(Error::new(
+                    ErrorKind::Corrupt,
+                    "the name of a partition is another's; `SqliteStore::recover` keeps what can be read",
+                ));
+            }
             resealed.push((id, seal_name(Some(protector), &key)?));
             names.insert(id, key);
         }
-        let writer = database.writer();
+        let writer = database.writer()?;
+        let transaction = writer.begin(REPROTECTING)?;
         let write = || {
-            let transaction = Transaction::write(&writer)?;
             for (id, name) in &resealed {
                 transaction.prepared("UPDATE partition SET name = ?2 WHERE id = ?1")?.execute((id, name))?;
             }
@@ -109,9 +124,9 @@ fn reseal_entries(
             Err(error) => return Err(error),
         }
     }
-    let writer = database.writer();
+    let writer = database.writer()?;
+    let transaction = writer.begin(REPROTECTING)?;
     let write = || {
-        let transaction = Transaction::write(&writer)?;
         let mut done = 0;
         for (row, value) in &resealed {
             // Not over what somebody has written meanwhile.
@@ -124,6 +139,8 @@ fn reseal_entries(
     Ok(Some((last, write().map_err(reprotecting)?)))
 }
 
+const REPROTECTING: &str = "protecting the database anew";
+
 fn reprotecting(error: rusqlite::Error) -> Error {
-    of_sqlite("protecting the database anew", error)
+    of_sqlite(REPROTECTING, error)
 }

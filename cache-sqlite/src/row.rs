@@ -99,7 +99,8 @@ impl StoredRow {
     pub(crate) fn is_of(&self, entry: &Entry, tags: &Tags, partition: PartitionTag) -> bool {
         let account = entry.account.as_ref();
         let account = account.map(|of| tags.account(partition, &of.home_account_id, &of.environment));
-        (tags.entry(partition, &entry.id), tags.version(entry), account) == (self.tag, self.version, self.account)
+        (tags.entry(partition, &entry.id), tags.version(partition, entry), account)
+            == (self.tag, self.version, self.account)
     }
 
     /// The same value under another key of the same protector.

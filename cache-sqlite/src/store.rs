@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{
-    CacheStore, Changes, Committed, EntryId, Extent, Lease, LookupTerm, PartitionKey, Result, Snapshot, Stored,
+    CacheStore, Change, Changes, Committed, EntryId, Extent, Lease, LookupTerm, PartitionKey, Result, Snapshot, Stored,
     Version, async_trait, blocking_work,
 };
 
@@ -103,6 +103,17 @@ impl CacheStore for SqliteStore {
             let protector = protection.protector();
             // Keys are had before the database is locked.
             protector.map_or(Ok(()), |protector| protector.prepare(None))?;
+            let puts = changes.iter().any(|change| matches!(change, Change::Put { .. }));
+            if !puts && changes.fence().is_none() && inner.present()?.is_none() {
+                // No database is made to remove something from it.
+                return Ok(Committed {
+                    before: None,
+                    after: None,
+                    skipped: Vec::new(),
+                    written: Vec::new(),
+                    others_changed: false,
+                });
+            }
             inner.write(|database| {
                 let commit = Commit {
                     database,

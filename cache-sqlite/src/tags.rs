@@ -53,9 +53,10 @@ impl Tags {
         self.tag(4, &[&partition.0, term.as_bytes()])
     }
 
-    /// The version of an entry: equal content has an equal one, and it tells nothing of the content.
-    pub(crate) fn version(&self, entry: &Entry) -> Tag {
-        self.tag(5, &[entry.id.section().as_bytes(), entry.id.key().as_bytes(), entry.json.expose()])
+    /// The version of an entry: equal content in one partition has an equal one. It tells nothing of the content, nor
+    /// which partitions hold the same.
+    pub(crate) fn version(&self, partition: PartitionTag, entry: &Entry) -> Tag {
+        self.tag(5, &[&partition.0, entry.id.section().as_bytes(), entry.id.key().as_bytes(), entry.json.expose()])
     }
 
     pub(crate) fn lease(&self, partition: PartitionTag, name: &str) -> Tag {
