@@ -42,8 +42,11 @@ fn set_up(connection: &mut Connection, durability: Durability, wait: Duration) -
     // What is deleted is overwritten, and no file but the database and its log ever holds a row.
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    // The log does not stay as long as its longest transaction was.
-    connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
+    // The log does not stay as long as its longest transaction was. Well above what it grows to between two checkpoints: a log
+    // that is cut off grows again, and each commit would wait for the file system to note that.
+    connection.pragma_update(None, "journal_size_limit", 32 << 20)?;
+    // In KiB, if negative. The inner pages of a database of a million entries stay in memory.
+    connection.pragma_update(None, "cache_size", -16 << 10)?;
     connection.pragma_update(None, "synchronous", durability.pragma())?;
     // The first look into the file, which tells whether it is a database at all.
     connection.pragma_query(None, "schema_version", |_| Ok(()))

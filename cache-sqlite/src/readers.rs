@@ -13,6 +13,10 @@ use crate::config::Durability;
 use crate::connection;
 use crate::patience::Patience;
 use crate::place::{FileId, Place};
+use crate::tags::{PartitionTag, Tags};
+
+/// So many partitions' stamps and tags are remembered by a connection.
+pub(crate) const REMEMBERED: usize = 4096;
 
 /// A connection that reads, and the stamps that it has read since the database last changed.
 pub(crate) struct Reader {
@@ -20,6 +24,27 @@ pub(crate) struct Reader {
     /// What `PRAGMA data_version` said when the stamps were read; it is this connection's own count.
     pub(crate) data_version: i64,
     pub(crate) stamps: HashMap<PartitionKey, Option<Version>>,
+    /// The tags of partitions that were asked for: a look at a map is several times cheaper than a keyed hash.
+    tags: HashMap<PartitionKey, PartitionTag>,
+}
+
+impl Reader {
+    fn on(connection: Connection) -> Self {
+        Self { connection, data_version: 0, stamps: HashMap::new(), tags: HashMap::new() }
+    }
+
+    /// The tag of the partition.
+    pub(crate) fn tag(&mut self, tags: &Tags, partition: &PartitionKey) -> PartitionTag {
+        if let Some(tag) = self.tags.get(partition) {
+            return *tag;
+        }
+        if self.tags.len() >= REMEMBERED {
+            self.tags.clear();
+        }
+        let tag = tags.partition(partition);
+        self.tags.insert(partition.clone(), tag);
+        tag
+    }
 }
 
 /// A few readers, opened when they are first needed.
@@ -60,7 +85,7 @@ impl Readers {
                 ));
             }
         };
-        work(slot.insert(Reader { connection, data_version: 0, stamps: HashMap::new() }))
+        work(slot.insert(Reader::on(connection)))
     }
 
     /// The same without waiting and without opening anything; `None`: that was not possible.

@@ -11,7 +11,7 @@ use crate::error::reading;
 use crate::name::open_name;
 use crate::row::{StoredRow, open_all, select_rows};
 use crate::stamp::PartitionRow;
-use crate::tags::{PartitionTag, Tag};
+use crate::tags::Tag;
 
 /// What reads are made with.
 pub(crate) struct Reading<'a> {
@@ -41,7 +41,7 @@ impl Reading<'_> {
 
     /// The entries that have one of these terms.
     pub(crate) fn find(&self, terms: &[LookupTerm]) -> Result<Option<Snapshot>> {
-        let tag = self.tag();
+        let tag = self.database.tags.partition(self.partition);
         let terms: HashSet<Tag> = terms.iter().map(|term| self.database.tags.term(tag, term)).collect();
         let found = self.at_one_moment(|connection, _| {
             let sql = select_rows!(" FROM term JOIN entry ON entry.id = term.entry WHERE term.tag = ?1");
@@ -63,12 +63,12 @@ impl Reading<'_> {
     /// The entries with these ids. One that is damaged is left out, as [`load_within`](Self::load_within) does; damage within
     /// plaintext is not looked for here.
     pub(crate) fn get(&self, ids: &[EntryId]) -> Result<Vec<Option<Stored>>> {
-        let tag = self.tag();
-        let row_of = |connection: &Connection, id: &EntryId| -> rusqlite::Result<Option<StoredRow>> {
-            let mut sql = connection.prepare_cached(select_rows!(" FROM entry WHERE tag = ?1"))?;
-            sql.query_row((self.database.tags.entry(tag, id),), StoredRow::read).optional()
-        };
         let rows: Vec<_> = self.database.readers.with(|reader| {
+            let tag = reader.tag(&self.database.tags, self.partition);
+            let row_of = |connection: &Connection, id: &EntryId| -> rusqlite::Result<Option<StoredRow>> {
+                let mut sql = connection.prepare_cached(select_rows!(" FROM entry WHERE tag = ?1"))?;
+                sql.query_row((self.database.tags.entry(tag, id),), StoredRow::read).optional()
+            };
             let connection = &reader.connection;
             let read = || match ids {
                 // One statement is one moment.
@@ -98,8 +98,8 @@ impl Reading<'_> {
         &self,
         read: impl FnOnce(&Connection, PartitionRow) -> rusqlite::Result<R>,
     ) -> Result<Option<(PartitionRow, R)>> {
-        let tag = self.tag();
         self.database.readers.with(|reader| {
+            let tag = reader.tag(&self.database.tags, self.partition);
             let within = || {
                 let moment = Transaction::read(&reader.connection)?;
                 let Some(row) = PartitionRow::find(&reader.connection, tag)? else { return Ok(None) };
@@ -114,10 +114,6 @@ impl Reading<'_> {
     /// Opens rows after the connection was given back: it may take long.
     fn open(&self, rows: Vec<StoredRow>, stamp: cache_core::Version) -> Result<Snapshot> {
         open_all(self.database, self.protector, self.partition, rows, stamp)
-    }
-
-    fn tag(&self) -> PartitionTag {
-        self.database.tags.partition(self.partition)
     }
 }
 

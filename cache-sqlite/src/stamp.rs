@@ -8,11 +8,8 @@ use cache_core::{PartitionKey, Version};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::database::Database;
-use crate::readers::Reader;
+use crate::readers::{REMEMBERED, Reader};
 use crate::tags::PartitionTag;
-
-/// So many stamps are remembered by a connection.
-const REMEMBERED: usize = 4096;
 
 /// The row of a partition, as far as stamps and commits need it.
 #[derive(Clone, Copy)]
@@ -57,7 +54,8 @@ pub(crate) fn stamp(
         return Ok(stamp.clone());
     }
     // Read after the gate: if the database changes in between, this is newer than the gate says, and is read again.
-    let row = PartitionRow::find(&reader.connection, database.tags.partition(partition))?;
+    let tag = reader.tag(&database.tags, partition);
+    let row = PartitionRow::find(&reader.connection, tag)?;
     let stamp = row.map(|row| row.stamp(database));
     if reader.stamps.len() >= REMEMBERED {
         reader.stamps.clear();
