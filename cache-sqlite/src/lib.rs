@@ -71,8 +71,7 @@
 //! - **No update is lost**: writers take turns, across processes by SQLite's lock, for which they wait up to
 //!   [`lock_wait`](SqliteStoreBuilder::lock_wait), then `Busy`. Readers wait for nobody.
 //! - **Changes are noticed**: a [stamp](cache_core::CacheStore::stamp_now) costs one `PRAGMA data_version` while nothing has
-//!   changed. A database that was deleted or replaced is noticed within a second, by a write at once: what was written to the
-//!   old file is written again to the new one.
+//!   changed. A database that was deleted or replaced is noticed within a second, by a write before it commits.
 //! - **Large partitions are not loaded**: a token is found by keyed hashes of its owner, client, tenant and scope.
 //!   See [`resident_entries`](cache_core::Builder::resident_entries).
 //! - **Damage is survived**: a damaged entry is left out and told by
@@ -90,7 +89,7 @@
 //! | plaintext, opened with a protector | `Unsupported` |
 //! | locked by another writer for longer than the wait | writes: `Busy` |
 //! | a symbolic link, a folder, another user's | `Denied` |
-//! | in a folder that other users can write to | `Denied` |
+//! | in a folder that every user can write to | `Denied`; one that a group can write to is warned of |
 //! | on a network file system | `Unsupported` |
 //! | not to be written to | writes: `Denied` |
 //! | on a full disk | writes: `Unavailable`; nothing of them is there |
@@ -110,7 +109,9 @@
 //! # Beside the database
 //!
 //! `-wal` and `-shm` while it is open; the first belongs to the content. `.lock`, empty, while a database is made or
-//! recovered; it stays. Copy a database by `sqlite3 tokens.db ".backup copy.db"` or while no process has it open.
+//! recovered; it stays. Copy a database by `sqlite3 tokens.db ".backup copy.db"` or while no process has it open. Put a copy
+//! back while no process has it open either, under a new file (`mv`, not `cp` over the old one), and remove `-wal` first.
+//! A database must have one name: no hard links.
 //!
 //! # Platforms
 //!

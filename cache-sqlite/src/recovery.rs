@@ -37,8 +37,9 @@ impl SqliteStore {
     /// aside, under the name that it answers. For a database that answers `Corrupt`, or that [`verify`](Self::verify) finds
     /// damaged. Where nothing is wrong, nothing is done.
     ///
-    /// Others may go on: what they write while this runs waits for it, and goes to the new database. `Unsupported`: the file
-    /// is another program's, or newer than this one; it stays. Errors about keys: as a read has them; it stays too.
+    /// Others may go on: what they write while this runs waits for it, and goes to the new database. `Busy`: another process
+    /// has been writing, or reading without an end, for longer than the lock wait. `Unsupported`: the file is another
+    /// program's, or newer than this one; it stays. Errors about keys: as a read has them; it stays too.
     pub async fn recover(&self) -> Result<Recovered> {
         self.run(|inner| recover(inner).map_err(named)).await
     }
