@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::marker::Generation;
-use crate::entry::{Entry, EntryId};
+use crate::entry::{AccountRef, Entry, EntryId};
 use crate::schema::fields;
 use crate::secret::{Blob, Secret};
 
@@ -53,11 +53,14 @@ pub(super) struct Put {
 pub(super) struct Removal {
     pub(super) home_account_id: String,
     pub(super) environment: String,
-    /// Hashes of the secrets that it had, and of those that they had replaced.
+    /// Hashes of the secrets that it had, and of those that they had replaced: older than what is written later.
     pub(super) secrets: BTreeSet<String>,
     pub(super) at: Millis,
     /// Whether somebody has signed it in again since.
     pub(super) is_back: bool,
+    /// Whether others did it: what they bring back then is theirs, where nothing newer of ours belongs.
+    #[serde(default)]
+    pub(super) is_by_others: bool,
 }
 
 impl Facts {
@@ -105,6 +108,14 @@ impl Put {
     pub(super) fn remember_replaced(&mut self, earlier: &[String]) {
         self.replaced.extend_from_slice(earlier);
         self.replaced.truncate(MOST_REPLACED);
+    }
+}
+
+impl Removal {
+    /// A sign-out of ours at this time, and the hashes of what it took.
+    pub(super) fn new(account: &AccountRef, secrets: BTreeSet<String>, at: Millis) -> Self {
+        let (home_account_id, environment) = (account.home_account_id.to_string(), account.environment.to_string());
+        Self { home_account_id, environment, secrets, at, is_back: false, is_by_others: false }
     }
 }
 

@@ -1,8 +1,8 @@
 //! One look at the document: what of our writes still stands in it, and what is to be done about the rest.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
-use super::facts::{Put, hash};
+use super::facts::{Put, Removal, hash};
 use super::indexed::Indexed;
 use super::marker::Generation;
 use super::{CONFIRMED_AFTER, COPY_AGE, LookedAt, Reapplied, ReapplyJournal, Seen, age, marker};
@@ -120,6 +120,28 @@ impl<'a> Look<'a> {
         }
         self.done.signed_out = signed_out.len();
         self.signed_out = signed_out;
+        self.remember_what_they_took();
+    }
+
+    /// Remembers what the sign-outs took, as far as it is known: it is older than what is written for the accounts later.
+    fn remember_what_they_took(&mut self) {
+        if self.signed_out.is_empty() {
+            return;
+        }
+        let known = self.journal.indexed(self.journal.entries.clone());
+        for account in &self.signed_out {
+            let credentials = known.credentials_of(&account.home_account_id, &account.environment);
+            let of_account =
+                self.waiting.iter().filter(|waiting| self.account_of(&waiting.entry).as_ref() == Some(account));
+            let replaced = of_account.flat_map(|waiting| waiting.put.replaced.clone());
+            let secrets: BTreeSet<String> = credentials.into_iter().map(|(_, secret)| secret).chain(replaced).collect();
+            if secrets.is_empty() {
+                continue;
+            }
+            let removal = Removal { is_by_others: true, ..Removal::new(account, secrets, self.now.0) };
+            self.journal.facts.removals.push(removal);
+            self.journal.is_changed = true;
+        }
     }
 
     /// Whether every entry that is waited for stands, and so does every account that is known: nobody was signed out, and
@@ -257,7 +279,7 @@ impl<'a> Look<'a> {
     }
 
     fn reapply_removals(&mut self) {
-        for removal in &mut self.journal.facts.removals {
+        for removal in self.journal.facts.removals.iter_mut().filter(|removal| !removal.is_by_others) {
             let (home_account_id, environment) = (&*removal.home_account_id, &*removal.environment);
             let credentials = self.found.credentials_of(home_account_id, environment);
             let (ours, others): (Vec<_>, Vec<_>) =

@@ -20,6 +20,8 @@
 //!
 //! What its writer had seen is told by a [mark](ReapplyJournal::note) that each write of ours leaves in the document.
 //!
+//! What a sign-out took, be it ours or others', is known for ten minutes to be older than what is written later.
+//!
 //! Whatever was not seen to stand ten minutes after it was written is let go of. So is an entry of a user without an
 //! account entry: without it, a sign-out could not be told.
 
@@ -29,7 +31,7 @@ mod look;
 mod marker;
 mod written;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -273,11 +275,16 @@ impl ReapplyJournal {
                 continue;
             }
             let secrets = had.credentials_of(home_account_id, environment).into_iter().map(|(_, secret)| secret);
-            // Others may bring back what these had replaced as well.
+            // Others may bring back what these had replaced as well, and what earlier sign-outs took.
             let of_account = self.puts().filter(|(_, entry)| self.is_of(entry, &account));
-            let secrets = secrets.chain(of_account.flat_map(|(put, _)| put.replaced.clone())).collect();
-            let (home_account_id, environment) = (home_account_id.to_string(), environment.to_string());
-            self.facts.removals.push(Removal { home_account_id, environment, secrets, at: now.0, is_back: false });
+            let mut secrets: BTreeSet<String> =
+                secrets.chain(of_account.flat_map(|(put, _)| put.replaced.clone())).collect();
+            let Self { facts, environments, .. } = self;
+            let is_earlier = |removal: &mut Removal| {
+                *removal.home_account_id == **home_account_id && environments.same(&removal.environment, environment)
+            };
+            secrets.extend(facts.removals.extract_if(.., is_earlier).flat_map(|removal| removal.secrets));
+            facts.removals.push(Removal::new(&account, secrets, now.0));
         }
         // Who was signed in again stays, and so does what was put again.
         for removal in &mut self.facts.removals {

@@ -290,6 +290,64 @@ fn what_was_signed_out_does_not_take_the_place_of_a_new_sign_in() {
     assert_eq!(shared.secrets(), ["at-again", "rt-again"]);
 }
 
+/// A document of before a sign-out by others, in the place of one with our sign-in after it. Refresh tokens carry no time.
+#[test]
+fn what_others_signed_out_does_not_take_the_place_of_a_new_sign_in() {
+    for keeps_copy in [false, true] {
+        let mut shared = signed_in(keeps_copy);
+        let first = shared.document.clone();
+        shared.we_write(later(1), |cache| cache.insert(refresh_token(OURS, "rt-second")).expect("complete"));
+        let second = shared.document.clone();
+        shared.they_write(|cache| assert!(cache.remove_account(ALICE, HOST)));
+        assert_eq!(shared.look(later(2)).signed_out, 1);
+        shared.we_write(later(3), |cache| sign_in(cache, OURS, "again"));
+        for stale in [second, first] {
+            shared.document = stale;
+            shared.look(later(4));
+            assert_eq!(shared.secrets(), ["at-again", "at-theirs", "rt-again", "rt-theirs"], "copy: {keeps_copy}");
+        }
+        // Newer than ours is what was not there before.
+        shared.they_write(|cache| cache.insert(refresh_token(OURS, "rt-newer")).expect("complete"));
+        assert_eq!(shared.look(later(5)).put_back, 0);
+        assert!(shared.secrets().contains(&"rt-newer".to_owned()));
+    }
+}
+
+#[test]
+fn what_others_signed_out_and_bring_back_is_theirs() {
+    let mut shared = signed_in(true);
+    let stale = shared.document.clone();
+    shared.they_write(|cache| assert!(cache.remove_account(ALICE, HOST)));
+    shared.look(later(1));
+    shared.document = stale;
+    assert_eq!(shared.look(later(2)).removed_again, 0);
+    assert_eq!(shared.secrets(), ["at-ours", "at-theirs", "rt-ours", "rt-theirs"]);
+    // And is as good as any other when it is written anew.
+    shared.we_write(later(3), |cache| {
+        cache.insert(access_token(OURS, "more", "at-more", later(3))).expect("complete");
+    });
+    assert!(shared.journal.facts.removals.iter().all(|removal| removal.secrets.is_empty()));
+}
+
+#[test]
+fn our_sign_out_takes_what_earlier_sign_outs_took() {
+    for is_ours in [false, true] {
+        let mut shared = signed_in(false);
+        let stale = shared.document.clone();
+        if is_ours {
+            shared.we_write(later(1), |cache| assert!(cache.remove_account(ALICE, HOST)));
+        } else {
+            shared.they_write(|cache| assert!(cache.remove_account(ALICE, HOST)));
+        }
+        shared.we_write(later(2), |cache| sign_in(cache, OURS, "again"));
+        shared.we_write(later(3), |cache| assert!(cache.remove_account(ALICE, HOST)));
+        shared.document = stale;
+        shared.look(later(4));
+        assert!(!shared.secrets().iter().any(|secret| secret.ends_with("ours")), "ours: {is_ours}");
+        assert_eq!(shared.has_account(), !shared.secrets().is_empty(), "ours: {is_ours}");
+    }
+}
+
 /// Another library may write an account in a way that we cannot read: as long as it stands, nobody was signed out.
 #[test]
 fn an_account_that_cannot_be_read_is_no_sign_out() {
