@@ -7,9 +7,9 @@ use cache_core::Result;
 use rusqlite::config::DbConfig;
 use rusqlite::{CachedStatement, Connection, OpenFlags, Params, Row};
 
-use crate::config::Durability;
 use crate::error::of_sqlite;
 use crate::patience::Patience;
+use crate::settings::Durability;
 
 /// How many prepared statements a connection keeps: more than there are.
 const STATEMENTS: usize = 64;

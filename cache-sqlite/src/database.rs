@@ -9,13 +9,13 @@ use cache_core::{Context, Error, ErrorKind, Protector, Result};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::NAME;
-use crate::config::{Protection, Settings};
 use crate::connection::{self, Transaction};
 use crate::error::of_sqlite;
 use crate::layout::{self, Owner};
 use crate::patience::Patience;
 use crate::place::{FileId, Place};
 use crate::readers::Readers;
+use crate::settings::{Protection, Settings};
 use crate::tags::{KEY_LENGTH, KeyBytes, Tags, random};
 
 /// A database that was found at the path and opened. Another file may be there by now.

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use cache_core::schema::section;
 
 use crate::connection;
-use crate::merging::Rows;
 use crate::record::kind;
+use crate::rows::Rows;
 use crate::tags::Tag;
 
 /// Evicts access tokens that the commit has not written, those first that expire first, until the bound is kept or none is

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use cache_core::{Error, ErrorKind, Result};
 use rusqlite::Connection;
 
-use crate::config::Settings;
 use crate::database::Database;
 use crate::place::Place;
+use crate::settings::Settings;
 use crate::{NAME, connection, layout};
 
 /// The store behind its handles.

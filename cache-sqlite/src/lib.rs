@@ -145,14 +145,17 @@ mod recovery;
 mod removal;
 mod reprotection;
 mod row;
+mod rows;
+mod settings;
 mod stamp;
 mod store;
 mod tags;
 mod verification;
 
-pub use config::{Durability, Protection, SqliteStoreBuilder};
+pub use config::SqliteStoreBuilder;
 pub use inventory::{PartitionInventory, SectionInventory};
 pub use recovery::Recovered;
+pub use settings::{Durability, Protection};
 pub use store::SqliteStore;
 pub use verification::Verified;
 

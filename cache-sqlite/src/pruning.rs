@@ -6,7 +6,7 @@ use rusqlite::Row;
 use crate::connection::{Transaction, rows};
 use crate::error::of_sqlite;
 use crate::inner::{Inner, named};
-use crate::merging::delete;
+use crate::rows::delete;
 use crate::store::SqliteStore;
 
 /// Entries per transaction.

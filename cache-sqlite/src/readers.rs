@@ -9,10 +9,10 @@ use std::time::Duration;
 use cache_core::{Error, ErrorKind, PartitionKey, Result, Version};
 use rusqlite::Connection;
 
-use crate::config::Durability;
 use crate::connection;
 use crate::patience::Patience;
 use crate::place::{FileId, Place};
+use crate::settings::Durability;
 use crate::tags::{PartitionTag, Tags};
 
 /// So many partitions' stamps and tags are remembered by a connection.

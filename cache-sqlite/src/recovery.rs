@@ -7,7 +7,6 @@ use cache_core::{Error, ErrorKind, PartitionKey, Result};
 use rusqlite::{Connection, Row};
 use tracing::warn;
 
-use crate::config::Settings;
 use crate::connection::{self, Transaction};
 use crate::database::{StoreRow, index_key, new_id, prepare, seal_index_key};
 use crate::error::of_sqlite;
@@ -16,6 +15,7 @@ use crate::layout::{self, Owner};
 use crate::name::open_name;
 use crate::patience::Patience;
 use crate::row::{StoredRow, select_rows};
+use crate::settings::Settings;
 use crate::store::SqliteStore;
 use crate::tags::{Tag, Tags};
 use crate::verification::problems;

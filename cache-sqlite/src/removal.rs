@@ -5,7 +5,7 @@ use cache_core::{PartitionKey, Result};
 use crate::connection::rows;
 use crate::database::Database;
 use crate::error::of_sqlite;
-use crate::merging::delete;
+use crate::rows::delete;
 use crate::stamp::PartitionRow;
 
 const REMOVING: &str = "removing a partition";

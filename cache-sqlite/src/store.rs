@@ -11,14 +11,14 @@ use cache_core::{
 };
 
 use crate::NAME;
-use crate::config::{Protection, Settings};
 use crate::error::reading;
 use crate::inner::{Inner, named};
 use crate::lease;
-use crate::merging::Commit;
 use crate::place::Place;
 use crate::reading::{Reading, partitions};
 use crate::removal::remove;
+use crate::rows::Commit;
+use crate::settings::{Protection, Settings};
 use crate::stamp::stamp;
 
 /// Token caches in a SQLite database: any number of partitions, a row per entry.
