@@ -46,6 +46,10 @@ impl SqliteStore {
 }
 
 fn recover(inner: &Inner) -> Result<Recovered> {
+    // Nothing is made where nothing is.
+    if inner.place.id()?.is_none() {
+        return Ok(Recovered::default());
+    }
     let _turn = inner.place.turn(inner.settings.lock_wait)?;
     inner.forget();
     let there = match inner.place.look() {
@@ -188,7 +192,7 @@ impl Salvage {
             Err(error) => return Err(error),
         };
         let tags = Tags::with_key(&key);
-        let is_sound = problems(connection)?.is_empty();
+        let is_sound = matches!(layout::owner(connection), Ok(Owner::Present)) && problems(connection)?.is_empty();
         let mut salvage = Self {
             // Stamps of the damaged database must not come back.
             store: StoreRow { id: new_id()?, ..store },

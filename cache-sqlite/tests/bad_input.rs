@@ -10,7 +10,7 @@ use cache_core::{CacheStore as _, Entry, Error, ErrorKind, PartitionKey, Stored}
 use cache_sqlite::{SqliteStore, SqliteStoreBuilder};
 use rusqlite::Connection;
 
-use common::{Folder, Random, SHARED, connection, failure, keys, protector, protector_of, put};
+use common::{Folder, Random, SHARED, connection, damage_last_entry, failure, keys, protector, protector_of, put};
 
 /// Both ways to keep entries.
 const KINDS: [fn(SqliteStoreBuilder) -> SqliteStoreBuilder; 2] =
@@ -235,6 +235,27 @@ fn a_damaged_byte_is_found_or_harmless() {
             }
         }
         assert!(errors > 0 && fewer > 0, "damage was done: {errors} errors, {fewer} with fewer entries");
+    }
+}
+
+#[test]
+fn a_damaged_entry_is_left_out_and_told_and_its_next_write_heals_it() {
+    for open in KINDS {
+        let folder = Folder::in_memory();
+        let store = open(folder.at()).open().expect("a path");
+        let handed_out = || {
+            let snapshot =
+                pollster::block_on(store.load(&SHARED)).expect("a sound database").expect("something is there");
+            (snapshot.entries.len(), snapshot.unreadable.len())
+        };
+        put(&store, &SHARED, "sound").expect("written");
+        put(&store, &SHARED, "damaged").expect("written");
+        damage_last_entry(&folder.database());
+        assert_eq!(handed_out(), (1, 1));
+        // The same content as before.
+        put(&store, &SHARED, "damaged").expect("written");
+        assert_eq!(handed_out(), (2, 0));
+        assert_eq!(keys(&store, &SHARED).expect("read"), ["damaged", "sound"]);
     }
 }
 

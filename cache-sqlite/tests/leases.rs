@@ -15,7 +15,7 @@ use cache_testkit::entries::access_token;
 use cache_testkit::process::{self, Process};
 use cache_testkit::worker_name;
 
-use common::{Folder, SHARED, failure, keys, put};
+use common::{Folder, SHARED, damage_last_entry, failure, keys, put};
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 /// How long a lease holds without a renewal.
@@ -136,6 +136,16 @@ fn a_clock_that_was_set_back_holds_no_lease_for_longer_than_its_length() {
     take(&other, Duration::ZERO).expect("an end an hour from now is none of ours");
 }
 
+/// Clocks are corrected by moments all the time.
+#[test]
+fn a_clock_that_was_set_back_a_little_takes_nobodys_lease_away() {
+    let (_folder, clock, store, other) = two();
+    let mut held = take(&store, Duration::ZERO).expect("free");
+    clock.set(UnixMillis(NOW.to_millis().0 - 5));
+    busy(take(&other, Duration::ZERO));
+    pollster::block_on(held.renew()).expect("still held");
+}
+
 #[test]
 fn a_killed_holders_lease_is_free_after_its_time() {
     let (folder, clock, store, _) = two();
@@ -196,6 +206,51 @@ fn a_lease_of_a_database_that_was_deleted_is_lost() {
     let mut next = take(&other, Duration::ZERO).expect("free");
     drop(lease);
     pollster::block_on(next.renew()).expect("still held");
+}
+
+/// Its holder may write late, into the new database: under a fence that must not shut out those who came after it.
+#[test]
+fn a_holder_from_before_a_deletion_shuts_nobody_out() {
+    let (folder, clock, store, other) = two();
+    for _ in 0..3 {
+        pollster::block_on(take(&store, Duration::ZERO).expect("free").release()).expect("released");
+    }
+    let late = take(&store, Duration::ZERO).expect("free");
+    folder.delete_database();
+    clock.advance(Duration::from_secs(1));
+    let next = take(&other, Duration::ZERO).expect("free");
+    let write = |store: &SqliteStore, lease: &Lease, key: &str| {
+        let changes = Changes::new(vec![Change::put(access_token(key).secret(&common::secret_of(key)).entry())]);
+        pollster::block_on(store.commit(&SHARED, &changes.with_fence("refresh", lease.fence()))).expect("committed")
+    };
+    write(&store, &late, "late");
+    assert_eq!(write(&other, &next, "next").skipped, []);
+    assert!(keys(&other, &SHARED).expect("read").contains(&"next".to_owned()));
+}
+
+#[test]
+fn a_recovery_takes_nobodys_lease_away() {
+    let (folder, _, store, other) = two();
+    put(&store, &SHARED, "damaged").expect("written");
+    let mut held = take(&store, Duration::ZERO).expect("free");
+    damage_last_entry(&folder.database());
+    assert!(pollster::block_on(other.recover()).expect("recovered").aside.is_some());
+    busy(take(&other, Duration::ZERO));
+    pollster::block_on(held.renew()).expect("still held");
+    pollster::block_on(held.release()).expect("released");
+    take(&other, Duration::ZERO).expect("free");
+}
+
+#[test]
+fn no_database_is_made_to_give_a_lease_back() {
+    let (folder, _, store, _) = two();
+    let held = ["a", "b"].map(|name| pollster::block_on(store.lease(&SHARED, name, Duration::ZERO)).expect("free"));
+    folder.delete_database();
+    std::fs::remove_file(folder.beside(".lock")).expect("removed");
+    let [released, dropped] = held;
+    drop(dropped);
+    pollster::block_on(released.release()).expect("nothing to do");
+    assert_eq!(folder.names(), [""; 0]);
 }
 
 #[test]

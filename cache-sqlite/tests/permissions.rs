@@ -12,10 +12,11 @@ use std::time::Duration;
 use cache_core::{CacheStore as _, Error, ErrorKind};
 use cache_sqlite::SqliteStore;
 use cache_testkit::process::{self, Process};
+use cache_testkit::secrets::capture_traces;
 use cache_testkit::worker_name;
 
 use common::unix::{is_root, mode, set_mode};
-use common::{Folder, SHARED, failure, keys, names, put, text};
+use common::{Folder, SHARED, failure, hear_every_trace, keys, names, put, text};
 
 /// Another user than this process may run as.
 const NOBODY: u32 = 65_534;
@@ -145,6 +146,22 @@ fn a_folder_that_others_may_write_to_is_refused_also_a_sticky_one() {
     }
 }
 
+/// Its members are trusted, as far as the owner of the folder trusts them; the owner hears of it.
+#[test]
+fn a_folder_that_a_group_may_write_to_is_used_with_a_warning() {
+    hear_every_trace();
+    for (mode, is_warned) in [(0o700, false), (0o770, true), (0o750, false)] {
+        let folder = Folder::new();
+        set_mode(folder.path(), mode);
+        let traces = capture_traces(|| {
+            put(&folder.plaintext(), &SHARED, "a").expect("written");
+            assert_eq!(keys(&folder.plaintext(), &SHARED).expect("read"), ["a"]);
+        });
+        let warns = traces.lines().any(|line| line.contains("WARN") && line.contains("members of a group"));
+        assert_eq!(warns, is_warned, "{mode:o}: {traces}");
+    }
+}
+
 #[test]
 fn files_and_folders_of_another_user_are_refused() {
     if !is_root() {
@@ -223,4 +240,29 @@ fn a_database_without_any_right_is_denied() {
     if is_root() {
         assert_eq!(as_nobody(0o700, 0o000), ["Denied"; 3]);
     }
+}
+
+/// Reads the database when it has as many files open as it may, and says what came of it.
+#[test]
+#[ignore = "a worker process of other tests"]
+fn reader_without_descriptors() {
+    process::work(worker_name!(reader_without_descriptors), |worker| {
+        let store = SqliteStore::at(&worker.arguments()[0]).plaintext().open().expect("a path");
+        let taken: Vec<_> = std::iter::from_fn(|| fs::File::open("/dev/null").ok()).collect();
+        let error = failure(keys(&store, &SHARED));
+        drop(taken);
+        worker.say(&format!("{:?}", error.kind()));
+        worker.say(error.message());
+    });
+}
+
+#[test]
+fn a_process_without_descriptors_is_not_told_that_it_lacks_rights() {
+    let folder = Folder::new();
+    put(&folder.plaintext(), &SHARED, "a").expect("written");
+    let wrapper = ["sh", "-c", "ulimit -n 64; exec \"$0\" \"$@\""];
+    let worker = worker_name!(reader_without_descriptors);
+    let lines = Process::start_under(&wrapper, worker, &[&folder.argument()]).finish();
+    assert_eq!(lines[0], "Unavailable", "{lines:?}");
+    assert!(lines[1].contains("files open"), "{lines:?}");
 }

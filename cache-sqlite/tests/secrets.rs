@@ -5,7 +5,7 @@ mod common;
 
 use std::fmt::Debug;
 use std::fs;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cache_core::schema::{AccessToken, Account, AppMetadata, IdToken, RefreshToken};
@@ -17,10 +17,8 @@ use cache_crypto::{Envelope, Key};
 use cache_sqlite::{Durability, SqliteStore};
 use cache_testkit::entries::{access_token, unclassifiable, unknown_section};
 use cache_testkit::secrets::{Planted, capture_traces, shown};
-use tracing::Dispatch;
-use tracing::subscriber::NoSubscriber;
 
-use common::{Folder, SHARED, connection, protector_of};
+use common::{Folder, SHARED, connection, hear_every_trace, protector_of, put};
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 
@@ -177,13 +175,6 @@ impl Check {
     }
 }
 
-/// As long as there is one subscriber only, `tracing` asks the thread that comes to a place of the code first whether
-/// anybody wants to hear of it, and takes the answer for all threads. A second one, which hears nothing, makes it ask all.
-fn hear_every_trace() {
-    static SECOND: OnceLock<Dispatch> = OnceLock::new();
-    SECOND.get_or_init(|| Dispatch::new(NoSubscriber::default()));
-}
-
 #[test]
 fn nothing_shows_while_a_database_is_used_and_abused() {
     hear_every_trace();
@@ -291,5 +282,56 @@ fn what_was_removed_is_not_in_the_file_any_more() {
     let bytes = fs::read(folder.database()).expect("read");
     for planted in check.all() {
         planted.assert_absent_from(&bytes);
+    }
+}
+
+/// Nor what was removed or pruned among other entries, of any length, which then lie on pages that are in use.
+#[test]
+fn what_was_removed_among_others_is_not_in_the_file_any_more() {
+    let folder = Folder::in_memory();
+    let store = folder.at().plaintext().durability(Durability::Normal).open().expect("a path");
+    let commit = |user: usize, changes: Vec<Change>| {
+        let partition = PartitionKey::user(&user.to_string());
+        let committed = pollster::block_on(store.commit(&partition, &Changes::new(changes))).expect("written");
+        assert_eq!(committed.skipped, []);
+    };
+    let (gone, kept) = (Planted::new("gone"), Planted::new("kept"));
+    let key = |n: usize| format!("token-{n}");
+    for user in 0..60 {
+        let token = |n: usize| {
+            let secret = format!("{}{}", "x".repeat((user * 37 + n * 101) % 900), gone.text());
+            let lives_for = if n < 3 { -60 } else { 60 };
+            Change::put(access_token(&key(n)).secret(&secret).expires(NOW.plus(lives_for)).entry())
+        };
+        let stays = Change::put(access_token("stays").secret(kept.text()).expires(NOW.plus(60)).entry());
+        commit(user, (0..7).map(token).chain([stays]).collect());
+    }
+    for user in (0..60).step_by(3) {
+        pollster::block_on(store.remove(&PartitionKey::user(&user.to_string()))).expect("removed");
+    }
+    assert_eq!(pollster::block_on(store.prune(NOW)).expect("pruned"), 40 * 3);
+    for user in (0..60).filter(|user| user % 3 > 0) {
+        let remove = |n| Change::Remove { id: access_token(&key(n)).entry().id, if_match: None };
+        commit(user, (3..7).map(remove).collect());
+    }
+    drop(store);
+    assert_eq!(folder.names(), ["tokens.db", "tokens.db.lock"], "the log is in it");
+    let bytes = fs::read(folder.database()).expect("read");
+    gone.assert_absent_from(&bytes);
+    assert!(kept.found_in(&bytes).is_some(), "the same search finds what is there");
+}
+
+#[test]
+fn two_users_with_the_same_token_do_not_show_without_the_key() {
+    let folder = Folder::in_memory();
+    let store = folder.protected();
+    for user in ["a", "b"].map(PartitionKey::user) {
+        put(&store, &user, "same").expect("written");
+    }
+    let sql = connection(&folder.database());
+    for column in ["tag", "account", "version", "terms", "value"] {
+        let count = format!("SELECT count(DISTINCT {column}) FROM entry");
+        let distinct: i64 = sql.query_row(&count, (), |row| row.get(0)).expect("counted");
+        assert_eq!(distinct, 2, "{column}");
     }
 }

@@ -5,6 +5,7 @@ mod common;
 
 use std::collections::HashSet;
 use std::fs;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use cache_core::{CacheStore as _, PartitionKey, Version};
@@ -12,7 +13,8 @@ use cache_sqlite::SqliteStore;
 use cache_testkit::process::{self, Process};
 use cache_testkit::worker_name;
 
-use common::{Folder, SHARED, keys, patient, put};
+use common::slow::{SlowProtector, Step};
+use common::{Folder, SHARED, damage_last_entry, keys, patient, put};
 
 fn user() -> PartitionKey {
     PartitionKey::user("u")
@@ -126,6 +128,57 @@ fn nothing_is_known_before_the_first_look() {
     assert!(store.stamp_now(&SHARED).is_none());
     assert!(stamp(&store, &SHARED).is_some());
     assert!(stamp_now(&store, &SHARED).is_some());
+}
+
+/// Its caller may be a thread that many futures share.
+#[cfg(unix)]
+#[test]
+fn what_is_known_without_a_future_waits_for_nobody_who_opens_the_database() {
+    let folder = Folder::in_memory();
+    let protector = SlowProtector::new();
+    let store = folder.at().protector(protector.clone()).open().expect("a path");
+    put(&store, &SHARED, "old").expect("written");
+    assert!(stamp(&store, &SHARED).is_some());
+    folder.delete_database();
+    put(&folder.protected(), &SHARED, "new").expect("made anew");
+
+    let held_up = protector.hold_up(Step::Key);
+    std::thread::scope(|scope| {
+        // A write looks at the path and finds another database.
+        scope.spawn(|| put(&store, &SHARED, "more").expect("written"));
+        held_up.wait();
+        let (answers, answer) = mpsc::channel();
+        let (store, shared) = (&store, &SHARED);
+        scope.spawn(move || answers.send(store.stamp_now(shared).is_none()));
+        let is_unknown = answer.recv_timeout(process::DEADLINE);
+        drop(held_up);
+        assert_eq!(is_unknown, Ok(true), "it answers, while the other one is held up still, that it must look");
+    });
+    assert_eq!(keys(&store, &SHARED).expect("read"), ["more", "new"]);
+}
+
+/// A recovered database has the partitions of the damaged one under their numbers, and counts their changes from the start.
+#[test]
+fn no_stamp_comes_twice_over_a_recovery() {
+    let folder = Folder::in_memory();
+    let (store, other) = (folder.plaintext(), folder.plaintext());
+    let mut earlier = Vec::new();
+    for n in 0..3 {
+        earlier.extend(stamp(&store, &user()));
+        put(&store, &user(), &n.to_string()).expect("written");
+    }
+    put(&store, &SHARED, "damaged").expect("written");
+    damage_last_entry(&folder.database());
+    // This store has just looked at the path, and relies on that.
+    assert!(stamp(&store, &user()).is_some());
+    assert!(pollster::block_on(other.recover()).expect("recovered").aside.is_some());
+    // Other threads, some of which read by connections that are opened only now.
+    for _ in 0..8 {
+        let stamp = std::thread::scope(|scope| scope.spawn(|| stamp(&store, &user())).join().expect("no panic"));
+        let stamp = stamp.expect("it was kept");
+        assert!(!earlier.contains(&stamp), "the stamp of an earlier content");
+    }
+    assert_eq!(earlier.len(), 2);
 }
 
 /// How long a reader may rely on the path, and a little more.

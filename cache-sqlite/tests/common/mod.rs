@@ -2,11 +2,15 @@
 // Each test program uses a part of it.
 #![allow(dead_code)]
 
+pub(crate) mod slow;
+pub(crate) mod users;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cache_core::{CacheStore as _, Change, Changes, Committed, Error, PartitionKey, Protector, Result};
@@ -14,6 +18,8 @@ use cache_crypto::{Envelope, Key};
 use cache_sqlite::{SqliteStore, SqliteStoreBuilder};
 use cache_testkit::entries::access_token;
 use rusqlite::{Connection, OpenFlags};
+use tracing::Dispatch;
+use tracing::subscriber::NoSubscriber;
 
 pub(crate) const SHARED: PartitionKey = PartitionKey::Shared;
 pub(crate) const ALICE: &str = "alice.home";
@@ -62,6 +68,13 @@ impl Folder {
 
     pub(crate) fn protected(&self) -> SqliteStore {
         self.at().protector(protector()).open().expect("a usable path")
+    }
+
+    /// Deletes the database and what belongs to it, whether or not somebody has it open.
+    pub(crate) fn delete_database(&self) {
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(self.beside(suffix));
+        }
     }
 
     /// The names in the folder, sorted.
@@ -147,6 +160,13 @@ pub(crate) fn rows(path: &Path, table: &str) -> usize {
     usize::try_from(count.expect("a sound database")).expect("no less than none")
 }
 
+/// Alters the entry that was added last, past the store, as a failing disk may.
+pub(crate) fn damage_last_entry(path: &Path) {
+    let sql = "UPDATE entry SET value = CAST(substr(value, 1, length(value) - 2) || x'0102' AS BLOB)
+               WHERE id = (SELECT max(id) FROM entry)";
+    assert_eq!(connection(path).execute(sql, ()).expect("a sound database"), 1);
+}
+
 /// What SQLite says of every page and every index.
 pub(crate) fn integrity(path: &Path) -> String {
     let connection = connection(path);
@@ -192,10 +212,28 @@ pub(crate) fn say(what: &str) {
     eprintln!("{what}");
 }
 
+/// As long as there is one subscriber only, `tracing` asks the thread that comes to a place of the code first whether
+/// anybody wants to hear of it, and takes the answer for all threads. A second one, which hears nothing, makes it ask all.
+pub(crate) fn hear_every_trace() {
+    static SECOND: OnceLock<Dispatch> = OnceLock::new();
+    SECOND.get_or_init(|| Dispatch::new(NoSubscriber::default()));
+}
+
+/// Whether `strace` is there and may trace. Where it is not, that is said, and with `CI` set it is a failure.
+pub(crate) fn can_trace() -> bool {
+    let mut command = Command::new("strace");
+    command.args(["-o", "/dev/null", "true"]).stdout(Stdio::null()).stderr(Stdio::null());
+    let can_trace = command.status().is_ok_and(|status| status.success());
+    if !can_trace {
+        assert!(std::env::var_os("CI").is_none(), "strace is missing, or may not trace");
+        say("strace is missing, or may not trace: this test shows nothing");
+    }
+    can_trace
+}
+
 #[cfg(unix)]
 pub(crate) mod unix {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-    use std::process::Command;
 
     use super::*;
 

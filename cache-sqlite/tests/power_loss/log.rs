@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 /// One system call that succeeded, as far as files and acknowledgements are concerned.
 #[derive(Debug)]
@@ -48,13 +47,6 @@ pub(crate) fn tracer(log: &str) -> Vec<&str> {
     const CALLS: &str = "trace=openat,pwrite64,write,ftruncate,fsync,fdatasync,unlink,unlinkat,rename,renameat,renameat2,\
                          link,linkat,close";
     vec!["strace", "-f", "-y", "-xx", "-s", "10000000", "-e", CALLS, "-o", log]
-}
-
-/// Whether processes can be traced here.
-pub(crate) fn is_possible() -> bool {
-    let mut command = Command::new("strace");
-    command.args(["-o", "/dev/null", "true"]).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
 }
 
 pub(crate) fn read(log: &Path) -> Vec<Event> {

@@ -20,7 +20,7 @@ use cache_testkit::entries::access_token;
 use cache_testkit::process::{self, Process};
 use cache_testkit::worker_name;
 
-use common::{ALICE, Folder, HOST, Random, SHARED, integrity, length, protector, put, rows, say, text};
+use common::{ALICE, Folder, HOST, Random, SHARED, can_trace, integrity, length, protector, put, rows, say, text};
 use disk::{Disk, Image, Left};
 use log::Event;
 
@@ -79,9 +79,7 @@ struct Traced {
 impl Traced {
     /// `None`: nothing can be traced here, which was said.
     fn writer(count: usize, durability: Durability, deletes: &str) -> Option<Self> {
-        if !log::is_possible() {
-            assert!(std::env::var_os("CI").is_none(), "strace is missing, or may not trace");
-            say("strace is missing, or may not trace: no loss of power is tried");
+        if !can_trace() {
             return None;
         }
         let folder = Folder::new();
