@@ -1,8 +1,10 @@
 //! One table of what this project promises about speed and memory: ours and the limit, measured in one run.
 //!
-//!     cargo run --release -p benches --bin figures                    all of it; takes 12 GB of memory
-//!     cargo run --release -p benches --bin figures -- lookup codec    some sections
-//!     cargo run --release -p benches --bin figures -- sqlite          those of the SQLite store; keeps 7 GB in `target`
+//! ```sh
+//! cargo run --release -p benches --bin figures                    all of it; takes 12 GB of memory
+//! cargo run --release -p benches --bin figures -- lookup codec    some sections
+//! cargo run --release -p benches --bin figures -- sqlite          those of the SQLite store; keeps 7 GB in `target`
+//! ```
 //!
 //! Ours and the limit run in blocks that alternate; times are medians over the blocks, a ratio is the median of the
 //! rounds' ratios, with the quartiles behind it. Times of a machine that is doing something else mean little; ratios hold.
