@@ -135,9 +135,6 @@ impl<'a> Look<'a> {
                 self.waiting.iter().filter(|waiting| self.account_of(&waiting.entry).as_ref() == Some(account));
             let replaced = of_account.flat_map(|waiting| waiting.put.replaced.clone());
             let secrets: BTreeSet<String> = credentials.into_iter().map(|(_, secret)| secret).chain(replaced).collect();
-            if secrets.is_empty() {
-                continue;
-            }
             let removal = Removal { is_by_others: true, ..Removal::new(account, secrets, self.now.0) };
             self.journal.facts.removals.push(removal);
             self.journal.is_changed = true;
@@ -316,7 +313,7 @@ impl<'a> Look<'a> {
             return;
         }
         let waiting: Vec<Entry> = self.journal.puts().map(|(_, entry)| entry).collect();
-        self.journal.entries = self.document.clone();
+        self.journal.entries = self.journal.copy_of(&self.document);
         for entry in &waiting {
             self.journal.entries.put(entry);
         }

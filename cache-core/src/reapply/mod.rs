@@ -219,12 +219,25 @@ impl ReapplyJournal {
         written.put_context(&new);
         let puts = written.puts;
         let mut has = has.into_document();
-        self.entries = if self.keeps_copy { has.clone() } else { UnifiedDocument::default() };
+        self.entries = if self.keeps_copy { self.copy_of(&has) } else { UnifiedDocument::default() };
         self.facts.copied_at = self.keeps_copy.then_some(now.0);
         self.facts.generation = generation;
         self.wait_for(puts.into_values());
         self.is_changed = true;
         after.map(|_| marker::mark(&mut has, generation))
+    }
+
+    /// The document as a copy of it is kept: without what is left of accounts that were signed out. Whoever signs one out may
+    /// take several steps, and what the first of them left must not come back by the copy.
+    fn copy_of(&self, document: &UnifiedDocument) -> UnifiedDocument {
+        let mut copy = document.clone();
+        for Removal { home_account_id, environment, .. } in &self.facts.removals {
+            let environments = self.environments.aliases(environment);
+            if !copy.holds_account(home_account_id, &environments) {
+                copy.remove_account(home_account_id, &environments);
+            }
+        }
+        copy
     }
 
     /// What is waited for. Afterwards, nothing is.

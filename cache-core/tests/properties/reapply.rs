@@ -386,3 +386,13 @@ proptest! {
         shared.check()?;
     }
 }
+
+#[test]
+fn what_the_first_step_of_a_sign_out_left_does_not_come_back() {
+    let sign_out = Step::TheySignOut { user: 0, by_entry: true, of_all: true };
+    let mut shared = Shared::new();
+    for step in [Step::SignIn(0, 0), Step::TheySignIn(0), sign_out, Step::Empty(0)] {
+        shared.apply(&step);
+    }
+    shared.check().expect("signed out");
+}
