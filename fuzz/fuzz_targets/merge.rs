@@ -287,22 +287,22 @@ fn id_of(step: &Planned) -> EntryId {
 struct Tested {
     store: Box<dyn CacheStore>,
     models: [Model; 2],
-    /// Every content that an entry has had, and its version.
-    versions: BTreeMap<EntryId, Vec<(Blob, Version)>>,
+    /// Every content that an entry has had in each partition, and its version there.
+    versions: [BTreeMap<EntryId, Vec<(Blob, Version)>>; 2],
     stamps: Vec<Version>,
 }
 
 impl Tested {
     fn new(store: impl CacheStore, by_meaning: bool) -> Self {
         let models = [(); 2].map(|()| Model { by_meaning, entries: BTreeMap::new(), fences: BTreeMap::new() });
-        Self { store: Box::new(store), models, versions: BTreeMap::new(), stamps: Vec::new() }
+        Self { store: Box::new(store), models, versions: Default::default(), stamps: Vec::new() }
     }
 
     fn plan(&self, partition: bool, step: &Step) -> Planned {
         let seen = |id: &EntryId, seen: &Seen| match seen {
             Seen::Present => self.models[usize::from(partition)].entries.get(id).map(|entry| entry.json.clone()),
             Seen::Earlier(n) => {
-                let known = self.versions.get(id)?;
+                let known = self.versions[usize::from(partition)].get(id)?;
                 Some(known[usize::from(*n) % known.len()].0.clone())
             }
             Seen::Never => None,
@@ -334,7 +334,7 @@ impl Tested {
 
     fn commit(&mut self, partition: bool, fence: Option<(&'static str, u64)>, steps: &[Planned], now: UnixMillis) {
         let place = key_of(partition);
-        let mut changes = Changes::new(steps.iter().map(|step| self.change(step)).collect());
+        let mut changes = Changes::new(steps.iter().map(|step| self.change(partition, step)).collect());
         if let Some((lease, number)) = fence {
             changes = changes.with_fence(lease, number);
         }
@@ -371,9 +371,11 @@ impl Tested {
         self.check(partition);
     }
 
-    fn change(&self, step: &Planned) -> Change {
+    fn change(&self, partition: bool, step: &Planned) -> Change {
         let version = |id: &EntryId, seen: &Blob| {
-            let known = self.versions.get(id).and_then(|known| known.iter().find(|(json, _)| json == seen));
+            let known = self.versions[usize::from(partition)]
+                .get(id)
+                .and_then(|known| known.iter().find(|(json, _)| json == seen));
             known.map_or_else(|| Version::new(b"never given"), |(_, version)| version.clone())
         };
         match step.clone() {
@@ -405,7 +407,7 @@ impl Tested {
         // What comes and goes and comes again in one commit may stand in the words of before or of after.
         model.entries = held;
         for held in stored {
-            let known = self.versions.entry(held.entry.id).or_default();
+            let known = self.versions[usize::from(partition)].entry(held.entry.id).or_default();
             if known.iter().all(|(json, _)| *json != held.entry.json) {
                 known.push((held.entry.json, held.version));
             }
