@@ -88,7 +88,7 @@ pub use observe::Stats;
 pub use partition::{AppPartition, PartitionKey, assertion_hash};
 pub use persisted::{Access, AccessContext, Builder, Freshness, PersistedTokenCache, Updated};
 pub use profile::{Applied, Consequence, Objection, Peer, Profile, Reason, dotnet_deletes};
-pub use protector::{Context, Part, Protector};
+pub use protector::{Context, Part, Protection, Protector};
 pub use reapply::{Reapplied, ReapplyJournal, Seen};
 pub use secret::{Blob, Secret, SecretBuffer};
 pub use store::{CacheStore, Lease, LeaseHandle};

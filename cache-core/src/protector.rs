@@ -45,6 +45,38 @@ pub trait Protector: fmt::Debug + Send + Sync + 'static {
     fn unprotect(&self, protected: &[u8], context: &Context<'_>) -> Result<Blob>;
 }
 
+/// How what a store keeps is protected.
+#[derive(Debug, Clone)]
+pub enum Protection {
+    /// Not at all, beyond the rights of the place: whoever can read it has the tokens.
+    Plaintext,
+    /// By this protector: what is stored is of no use without its key.
+    Protected(Arc<dyn Protector>),
+}
+
+impl Protection {
+    /// `plaintext` or `protected`, for people to read.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Plaintext => "plaintext",
+            Self::Protected(_) => "protected",
+        }
+    }
+
+    /// Whether a key is needed to read what is stored.
+    pub fn is_protected(&self) -> bool {
+        self.protector().is_some()
+    }
+
+    /// The protector; `None`: what is stored is plaintext.
+    pub fn protector(&self) -> Option<&dyn Protector> {
+        match self {
+            Self::Plaintext => None,
+            Self::Protected(protector) => Some(&**protector),
+        }
+    }
+}
+
 /// The place that protected bytes belong to. Bytes moved to another place do not open there.
 #[derive(Clone, Copy)]
 #[non_exhaustive]

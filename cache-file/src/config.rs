@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{Documents, Error, ErrorKind, Profile, Protector, Result};
+use cache_core::{Documents, Error, ErrorKind, Profile, Protection, Protector, Result};
 
 use crate::folder::Folder;
 use crate::inner::{Home, Inner};
 use crate::layout::Place;
 use crate::presets::{Machine, Preset, ProductCache};
-use crate::protection::Protection;
 use crate::sharing::Sharing;
 use crate::store::FileStore;
 

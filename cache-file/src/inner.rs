@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cache_core::{
-    Blob, Consequence, Error, ErrorKind, Objection, Peer, Profile, Reason, Result, UnifiedDocument, Version,
+    Blob, Consequence, Error, ErrorKind, Objection, Peer, Profile, Protection, Reason, Result, UnifiedDocument, Version,
 };
 
 use crate::folder::Folder;
@@ -15,7 +15,6 @@ use crate::last::Last;
 use crate::layout::Place;
 use crate::notes::{Note, Notes};
 use crate::presets::ProductCache;
-use crate::protection::Protection;
 use crate::replace::LastSweep;
 use crate::sharing::Sharing;
 use crate::stamp::{FileTime, Stat};

@@ -1,8 +1,8 @@
 //! Sharing with careless writers: the journal beside the cache file, and what it makes of each look.
 
 use cache_core::{
-    Blob, Clock as _, Context, Edit, Error, ErrorKind, Part, PartitionKey, Reapplied, ReapplyJournal, Result, Seen,
-    SystemClock, UnifiedDocument,
+    Blob, Clock as _, Context, Edit, Error, ErrorKind, Part, PartitionKey, Protection, Reapplied, ReapplyJournal,
+    Result, Seen, SystemClock, UnifiedDocument,
 };
 
 use crate::inner::Inner;
@@ -10,7 +10,6 @@ use crate::layout::Place;
 use crate::look::{Found, Keys, Sight, at_path, unseal};
 use crate::notes::{Note, Notes};
 use crate::platform::Dir;
-use crate::protection::Protection;
 use crate::replace::Temporary;
 use crate::sharing::Sharing;
 

@@ -207,7 +207,6 @@ mod notes;
 mod partitions;
 mod platform;
 pub mod presets;
-mod protection;
 mod reading;
 mod replace;
 mod sharing;
@@ -217,8 +216,8 @@ mod store;
 mod turn;
 mod writing;
 
+pub use cache_core::Protection;
 pub use config::FileStoreBuilder;
-pub use protection::Protection;
 pub use store::FileStore;
 
 /// The store's kind in errors, spans and protected files.

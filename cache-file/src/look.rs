@@ -7,14 +7,13 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use cache_core::{Blob, Context, Error, ErrorKind, PartitionKey, Protector, Result, UnifiedDocument};
+use cache_core::{Blob, Context, Error, ErrorKind, PartitionKey, Protection, Protector, Result, UnifiedDocument};
 
 use crate::damage::{self, Condition};
 use crate::inner::Inner;
 use crate::layout::{Place, unusable};
 use crate::notes::{Note, Notes};
 use crate::platform::{self, Dir, Opened, Writers};
-use crate::protection::Protection;
 use crate::stamp::{FileTime, Stat};
 
 /// Larger files are not read and not written: they are no token caches, and would not fit into memory well.

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{
-    DocumentStore, EditFn, Environments, Error, Lease, Modified, PartitionKey, Result, StoredDocument, Version,
-    async_trait, blocking_work,
+    DocumentStore, EditFn, Environments, Error, Lease, Modified, PartitionKey, Protection, Result, StoredDocument,
+    Version, async_trait, blocking_work,
 };
 
 use crate::inner::Inner;
 use crate::notes::Notes;
 use crate::presets::ProductCache;
-use crate::protection::Protection;
 use crate::writing::OwnKey;
 use crate::{NAME, lease};
 

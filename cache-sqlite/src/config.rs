@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{Clock, Error, ErrorKind, Protector, Result, SystemClock};
+use cache_core::{Clock, Error, ErrorKind, Protection, Protector, Result, SystemClock};
 
 use crate::place::Place;
-use crate::settings::{Durability, Protection, Settings};
+use crate::settings::{Durability, Settings};
 use crate::store::SqliteStore;
 
 impl SqliteStore {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use cache_core::{Context, Error, ErrorKind, Protector, Result};
+use cache_core::{Context, Error, ErrorKind, Protection, Protector, Result};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::NAME;
@@ -15,7 +15,7 @@ use crate::layout::{self, Owner};
 use crate::patience::Patience;
 use crate::place::{FileId, Place};
 use crate::readers::Readers;
-use crate::settings::{Protection, Settings};
+use crate::settings::Settings;
 use crate::tags::{KEY_LENGTH, KeyBytes, Tags, random};
 
 /// A database that was found at the path and opened. Another file may be there by now.

@@ -152,10 +152,11 @@ mod store;
 mod tags;
 mod verification;
 
+pub use cache_core::Protection;
 pub use config::SqliteStoreBuilder;
 pub use inventory::{PartitionInventory, SectionInventory};
 pub use recovery::Recovered;
-pub use settings::{Durability, Protection};
+pub use settings::Durability;
 pub use store::SqliteStore;
 pub use verification::Verified;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{Clock, Protector};
+use cache_core::{Clock, Protection};
 
 /// What a commit that has returned survives. Killing any number of processes loses nothing under either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,38 +22,6 @@ impl Durability {
         match self {
             Self::Full => "FULL",
             Self::Normal => "NORMAL",
-        }
-    }
-}
-
-/// How the entries of a database are protected.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Protection {
-    /// Not at all, beyond the mode of the file: whoever can read it has the tokens.
-    Plaintext,
-    /// Each by this protector: the database is of no use without its key, and shows no names.
-    Protected(Arc<dyn Protector>),
-}
-
-impl Protection {
-    /// `plaintext` or `protected`, for people to read.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Plaintext => "plaintext",
-            Self::Protected(_) => "protected",
-        }
-    }
-
-    /// Whether a key is needed to read the entries.
-    pub fn is_protected(&self) -> bool {
-        matches!(self, Self::Protected(_))
-    }
-
-    pub(crate) fn protector(&self) -> Option<&dyn Protector> {
-        match self {
-            Self::Plaintext => None,
-            Self::Protected(protector) => Some(&**protector),
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{
-    CacheStore, Change, Changes, Committed, EntryId, Extent, Lease, LookupTerm, PartitionKey, Result, Snapshot, Stored,
-    Version, async_trait, blocking_work,
+    CacheStore, Change, Changes, Committed, EntryId, Extent, Lease, LookupTerm, PartitionKey, Protection, Result,
+    Snapshot, Stored, Version, async_trait, blocking_work,
 };
 
 use crate::NAME;
@@ -18,7 +18,7 @@ use crate::place::Place;
 use crate::reading::{Reading, partitions};
 use crate::removal::remove;
 use crate::rows::Commit;
-use crate::settings::{Protection, Settings};
+use crate::settings::Settings;
 use crate::stamp::stamp;
 
 /// Token caches in a SQLite database: any number of partitions, a row per entry.
