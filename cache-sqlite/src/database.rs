@@ -2,10 +2,11 @@
 
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cache_core::{Context, Error, ErrorKind, Protection, Protector, Result};
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::NAME;
@@ -16,7 +17,7 @@ use crate::patience::Patience;
 use crate::place::{FileId, Place};
 use crate::readers::Readers;
 use crate::settings::Settings;
-use crate::tags::{KEY_LENGTH, KeyBytes, Tags, random};
+use crate::tags::{KeyBytes, Tags, random};
 
 /// A database that was found at the path and opened. Another file may be there by now.
 pub(crate) struct Database {
@@ -26,9 +27,6 @@ pub(crate) struct Database {
     pub(crate) tags: Tags,
     pub(crate) readers: Readers,
     writer: Mutex<Connection>,
-    /// Whether somebody has the writer.
-    is_writing: Mutex<bool>,
-    written: Condvar,
     lock_wait: Duration,
     place: Place,
 }
@@ -77,8 +75,6 @@ impl Database {
             tags: Tags::with_key(&key),
             readers,
             writer: Mutex::new(connection),
-            is_writing: Mutex::new(false),
-            written: Condvar::new(),
             lock_wait: settings.lock_wait,
             place: place.clone(),
         })))
@@ -98,16 +94,16 @@ impl Database {
     /// The connection that writes. One thread at a time; other processes wait at `BEGIN IMMEDIATE`.
     /// `Busy`: not had within the lock wait, as many threads as there may be in front.
     pub(crate) fn writer(&self) -> Result<Writer<'_>> {
-        let is_writing = self.is_writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.written.wait_timeout_while(is_writing, self.lock_wait, |is_writing| *is_writing);
-        let (mut is_writing, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if *is_writing {
+        // A wait beyond what the clock can tell has no end.
+        let connection = match Instant::now().checked_add(self.lock_wait) {
+            Some(deadline) => self.writer.try_lock_until(deadline),
+            None => Some(self.writer.lock()),
+        };
+        let Some(connection) = connection else {
             let message = "other threads of this process have been writing for longer than the lock wait; try again";
             return Err(Error::new(ErrorKind::Busy, message));
-        }
-        *is_writing = true;
+        };
         // A transaction that panicked has rolled back, or the next one to begin fails.
-        let connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Writer { connection, database: self })
     }
 }
@@ -133,13 +129,6 @@ impl Deref for Writer<'_> {
 
     fn deref(&self) -> &Connection {
         &self.connection
-    }
-}
-
-impl Drop for Writer<'_> {
-    fn drop(&mut self) {
-        *self.database.is_writing.lock().unwrap_or_else(PoisonError::into_inner) = false;
-        self.database.written.notify_one();
     }
 }
 
@@ -230,5 +219,3 @@ pub(crate) fn prepare(connection: &Connection) -> Result<StoreRow> {
     StoreRow::read(connection)?
         .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the head of the database is damaged: its one row is missing"))
 }
-
-const _: () = assert!(KEY_LENGTH == 32, "the keys of databases that exist");
