@@ -12,6 +12,9 @@ pub(crate) type Tag = [u8; 16];
 /// The length of an index key, in bytes.
 pub(crate) const KEY_LENGTH: usize = 32;
 
+/// The length of a block of SHA-256, in bytes: HMAC takes a key of this length as it is.
+const BLOCK_LENGTH: usize = 64;
+
 /// A key that is on its way into the database, or out of it.
 pub(crate) type KeyBytes = Zeroizing<[u8; KEY_LENGTH]>;
 
@@ -32,8 +35,10 @@ impl Tags {
     }
 
     pub(crate) fn with_key(key: &[u8; KEY_LENGTH]) -> Self {
-        // HMAC takes keys of any length.
-        Self(Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<Sha256>>::default())))
+        // A key that is shorter than a block is filled up with zeros (RFC 2104, section 2).
+        let mut block = Zeroizing::new([0; BLOCK_LENGTH]);
+        block[..KEY_LENGTH].copy_from_slice(key);
+        Self(Hmac::new((&*block).into()))
     }
 
     pub(crate) fn partition(&self, partition: &PartitionKey) -> PartitionTag {
