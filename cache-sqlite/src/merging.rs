@@ -63,9 +63,7 @@ fn finish(mut rows: Rows<'_, '_>) -> Result<(Option<PartitionRow>, bool)> {
     let is_changed = rows.is_changed();
     let evicted = if is_changed { evict(&mut rows).map_err(committing)? } else { 0 };
     let Some(row) = &mut rows.row else { return Ok((None, false)) };
-    if row.entries == 0 {
-        let sql = "DELETE FROM partition WHERE id = ?1";
-        rows.transaction.prepared(sql).and_then(|mut sql| sql.execute((row.id,))).map_err(committing)?;
+    if row.entries <= 0 && row.remove_empty(rows.transaction.connection()).map_err(committing)? {
         return Ok((None, false));
     }
     if is_changed {
@@ -83,8 +81,12 @@ impl Entries for Rows<'_, '_> {
     fn facts(&mut self, entry: &Entry) -> Result<Option<Facts>> {
         let (tag, version) = self.named(entry);
         let Some(present) = self.present(tag).map_err(committing)?.now.clone() else { return Ok(None) };
-        // A damaged entry is not what it was, whatever its version says: it is written again.
-        let same_content = present.version == version && self.is_readable(present.id)?;
+        let is_same = present.version == version;
+        // A damaged entry is not what it was, whatever its version says: it is written again, and others see that.
+        let same_content = is_same && self.is_readable(present.id)?;
+        if is_same && !same_content {
+            self.present(tag).map_err(committing)?.before = None;
+        }
         Ok(Some(Facts { same_content, ..present.facts() }))
     }
 

@@ -7,6 +7,7 @@ use crate::connection::{Transaction, rows};
 use crate::error::of_sqlite;
 use crate::inner::{Inner, named};
 use crate::rows::delete;
+use crate::stamp::PartitionRow;
 use crate::store::SqliteStore;
 
 /// Entries per transaction.
@@ -92,7 +93,10 @@ fn drop_expired(transaction: &Transaction<'_>, found: &[Found], now: UnixSeconds
             transaction
                 .prepared("UPDATE partition SET entries = entries - ?2, generation = generation + 1 WHERE id = ?1")?
                 .execute((partition, count))?;
-            transaction.prepared("DELETE FROM partition WHERE id = ?1 AND entries <= 0")?.execute((partition,))?;
+            let sql = "SELECT id, generation, entries FROM partition WHERE id = ?1 AND entries <= 0";
+            for mut row in rows(transaction.connection(), sql, (partition,), PartitionRow::read)? {
+                row.remove_empty(transaction.connection())?;
+            }
         }
         dropped += usize::try_from(count).unwrap_or(0);
     }

@@ -46,7 +46,7 @@ pub(crate) struct Named {
 
 /// An entry that was asked about: as the commit found it, and as it is now.
 pub(crate) struct Known {
-    before: Option<Tag>,
+    pub(crate) before: Option<Tag>,
     pub(crate) now: Option<Present>,
 }
 

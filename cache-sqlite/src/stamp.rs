@@ -5,7 +5,7 @@
 //! not make; so it is a gate before the stored stamp, never a stamp itself.
 
 use cache_core::{PartitionKey, Version};
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::database::Database;
 use crate::readers::{REMEMBERED, Reader};
@@ -23,8 +23,28 @@ impl PartitionRow {
     pub(crate) fn find(connection: &Connection, tag: PartitionTag) -> rusqlite::Result<Option<Self>> {
         connection
             .prepare_cached("SELECT id, generation, entries FROM partition WHERE tag = ?1")?
-            .query_row((tag.0,), |row| Ok(Self { id: row.get(0)?, generation: row.get(1)?, entries: row.get(2)? }))
+            .query_row((tag.0,), Self::read)
             .optional()
+    }
+
+    /// Of the columns id, generation and entries.
+    pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { id: row.get(0)?, generation: row.get(1)?, entries: row.get(2)? })
+    }
+
+    /// Deletes the row of a partition that is said to hold nothing; answers whether it does. A count that is wrong, as damage
+    /// may leave it, is counted again: the entries of a partition without a row would be found by nobody.
+    pub(crate) fn remove_empty(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
+        let sql = "SELECT count(*) FROM entry INDEXED BY entry_in_partition WHERE partition = ?1";
+        self.entries = connection.prepare_cached(sql)?.query_row((self.id,), |row| row.get(0))?;
+        if self.entries == 0 {
+            connection.prepare_cached("DELETE FROM partition WHERE id = ?1")?.execute((self.id,))?;
+        } else {
+            connection
+                .prepare_cached("UPDATE partition SET entries = ?2 WHERE id = ?1")?
+                .execute((self.id, self.entries))?;
+        }
+        Ok(self.entries == 0)
     }
 
     /// The id of the database, the number of the partition and its generation: no two moments with different content have

@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 
-use cache_core::{CacheStore as _, Entry, Error, ErrorKind, PartitionKey, Stored};
+use cache_core::{CacheStore as _, Change, Changes, Entry, EntryId, Error, ErrorKind, PartitionKey, Stored};
 use cache_sqlite::{SqliteStore, SqliteStoreBuilder};
 use rusqlite::Connection;
 
@@ -252,11 +252,31 @@ fn a_damaged_entry_is_left_out_and_told_and_its_next_write_heals_it() {
         put(&store, &SHARED, "damaged").expect("written");
         damage_last_entry(&folder.database());
         assert_eq!(handed_out(), (1, 1));
+        let stamp = || pollster::block_on(store.stamp(&SHARED)).expect("a sound database");
+        let damaged = stamp();
         // The same content as before.
         put(&store, &SHARED, "damaged").expect("written");
         assert_eq!(handed_out(), (2, 0));
+        assert_ne!(stamp(), damaged, "whoever has loaded the rest loads again");
         assert_eq!(keys(&store, &SHARED).expect("read"), ["damaged", "sound"]);
     }
+}
+
+#[test]
+fn a_count_that_is_wrong_loses_no_entry() {
+    let folder = Folder::in_memory();
+    let store = folder.plaintext();
+    for key in ["a", "b", "c"] {
+        put(&store, &SHARED, key).expect("written");
+    }
+    connection(&folder.database()).execute("UPDATE partition SET entries = 1", ()).expect("altered");
+    let removal = Changes::new(vec![Change::remove(EntryId::new("AccessToken", "a"))]);
+    pollster::block_on(store.commit(&SHARED, &removal)).expect("committed");
+    assert_eq!(keys(&store, &SHARED).expect("read"), ["b", "c"]);
+    put(&store, &SHARED, "d").expect("written");
+    assert_eq!(keys(&store, &SHARED).expect("read"), ["b", "c", "d"]);
+    let counted = connection(&folder.database()).query_row("SELECT entries FROM partition", (), |row| row.get(0));
+    assert_eq!(counted, Ok(3));
 }
 
 /// What somebody can do who may write to the file and has no key.
