@@ -6,7 +6,9 @@ use std::slice;
 use std::sync::Arc;
 
 use benches::measure::{Contender, async_passes, interleaved, mean, passes, slowest};
-use benches::sqlite::{Partitions, Rows, SMALL, Tokens, bare, data_version, kept, renewals, select, store, tags};
+use benches::sqlite::{
+    Partitions, Rows, SMALL, Tokens, WARM_UP, bare, data_version, kept, renewals, select, store, tags,
+};
 use benches::{PARTITION, Probe, persisted};
 use cache_core::{
     CacheStore, Change, Changes, Context, EntryId, Extent, Freshness, LookupTerm, Part, PartitionKey,
@@ -165,7 +167,7 @@ fn open(folders: &Folders, count: usize, partitions: Partitions, durability: Dur
     // The log is as long as it becomes before it is measured: while it grows, a durable commit writes twice.
     let (warm, store) = (opened(Durability::Normal), opened(durability));
     block_on(store.stamp(&tokens.partition(0))).expect("the database is there");
-    commits(500, tokens, &warm)();
+    commits(WARM_UP, tokens, &warm)();
     (tokens, store)
 }
 

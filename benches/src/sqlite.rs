@@ -203,19 +203,8 @@ impl Rows {
             (0..2_000).map(|_| hash()).collect()
         };
         let rows = Self { connection, hashes };
-        rows.warm_up();
+        warm_up(&rows.connection, rows.upsert());
         rows
-    }
-
-    /// Commits until the log has been copied into the database once and is overwritten from then on, without waiting for
-    /// the disk: a log that grows costs a durable commit a second write.
-    fn warm_up(&self) {
-        let synchronous = |mode: i64| self.connection.pragma_update(None, "synchronous", mode).expect("a pragma");
-        let mode = self.connection.pragma_query_value(None, "synchronous", |row| row.get(0)).expect("it has a value");
-        synchronous(0);
-        let mut upsert = self.upsert();
-        (0..1_200).for_each(|_| upsert());
-        synchronous(mode);
     }
 
     /// Changes the value of a row in a transaction: the limit of a commit.
@@ -236,6 +225,19 @@ impl Rows {
     }
 }
 
+/// Commits needed until the log has been copied into the database once and is overwritten from then on: a log that grows
+/// costs a durable commit a second write.
+pub const WARM_UP: usize = 1_200;
+
+/// Commits so often without waiting for the disk.
+fn warm_up(connection: &Connection, mut commit: impl FnMut()) {
+    let synchronous = |mode: i64| connection.pragma_update(None, "synchronous", mode).expect("a pragma");
+    let mode = connection.pragma_query_value(None, "synchronous", |row| row.get(0)).expect("it has a value");
+    synchronous(0);
+    (0..WARM_UP).for_each(|_| commit());
+    synchronous(mode);
+}
+
 /// Changes what a commit of one renewed token changes in a store's own tables: its row, and the generation of its partition;
 /// with nothing of a store around it.
 pub fn renewals(store: &Connection, tokens: Tokens) -> impl FnMut() {
@@ -251,7 +253,7 @@ pub fn renewals(store: &Connection, tokens: Tokens) -> impl FnMut() {
     let mut count = prepare("UPDATE partition SET generation = generation + 1 WHERE id = ?1");
     let mut turn = (0..rows.len()).cycle();
     let (mut random, mut value) = (Random(6), vec![0; VALUE_LENGTH]);
-    move || {
+    let mut renewal = move || {
         let (tag, partition) = rows[turn.next().expect("a cycle has no end")];
         let new = random.next();
         value[..8].copy_from_slice(&new.to_le_bytes());
@@ -260,7 +262,9 @@ pub fn renewals(store: &Connection, tokens: Tokens) -> impl FnMut() {
         renew.execute((id, LATER + number(random.below(1 << 20)), &value[..16], &value)).expect("a row");
         count.execute((partition,)).expect("a row");
         commit.execute(()).expect("the disk works");
-    }
+    };
+    warm_up(store, &mut renewal);
+    renewal
 }
 
 fn entry(mut token: AccessToken) -> Entry {
