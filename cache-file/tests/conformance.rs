@@ -7,10 +7,11 @@ use cache_core::{CacheStore, Clock, Documents, Protector, Result, async_trait};
 use cache_crypto::{Envelope, Key};
 use cache_file::{FileStore, FileStoreBuilder};
 use cache_testkit::conformance::{Partitions, Place};
+use cache_testkit::folder::Folder;
 
 /// A temporary folder for the files of one test.
 struct Files {
-    folder: tempfile::TempDir,
+    folder: Folder,
     clock: Arc<dyn Clock>,
     store: fn(&Path) -> FileStoreBuilder,
     partitions: Partitions,
@@ -18,10 +19,8 @@ struct Files {
 
 impl Files {
     fn new(clock: Arc<dyn Clock>, partitions: Partitions, store: fn(&Path) -> FileStoreBuilder) -> Self {
-        // In memory where there is such a folder: waiting for the disk proves nothing here.
-        let memory = Path::new("/dev/shm");
-        let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        Self { folder: tempfile::tempdir_in(parent).expect("temporary folder"), clock, store, partitions }
+        // Waiting for the disk proves nothing here.
+        Self { folder: Folder::in_memory(), clock, store, partitions }
     }
 }
 

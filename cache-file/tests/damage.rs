@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use cache_core::{Blob, CacheStore as _, DocumentStore as _, Error, ErrorKind, Result, UnifiedDocument};
 use cache_file::FileStore;
+use cache_testkit::secrets::capture_traces;
 
-use common::{Folder, SHARED, documents, failure, keys, protector, protector_of, put, set_age, traces_of, within_lock};
+use common::{Folder, SHARED, documents, failure, keys, protector, protector_of, put, set_age, within_lock};
 
 /// A plaintext cache of three entries.
 fn three() -> Vec<u8> {
@@ -42,7 +43,7 @@ fn a_torn_document_gives_its_complete_entries_at_every_length() {
     let mut most = 0;
     for length in 1..whole.len() {
         let store = FileStore::at(path(length)).plaintext().build().expect("a path");
-        let traces = traces_of(|| {
+        let traces = capture_traces(|| {
             let found = keys(&store, &SHARED).expect("a salvage");
             assert_eq!(found, ["a", "b", "c"][..found.len()], "at length {length}");
             assert!(found.len() >= most, "no entry is lost by a longer file");
@@ -62,14 +63,14 @@ fn a_write_moves_the_damaged_file_aside_and_goes_on_with_what_was_left() {
         let folder = Folder::new();
         let store = folder.plaintext();
         write_at_rest(folder.cache(), &damaged);
-        let traces = traces_of(|| drop(put(&store, &SHARED, "d").expect("written")));
+        let traces = capture_traces(|| drop(put(&store, &SHARED, "d").expect("written")));
         assert!(traces.contains("WARN") && traces.contains("moved aside"), "{traces}");
         assert_eq!(keys(&store, &SHARED).expect("read"), ["a", "b", "c", "d"]);
         let aside = aside(&folder);
         assert_eq!((aside.len(), folder.names().len()), (1, 2));
         assert_eq!(fs::read(folder.path().join(&aside[0])).expect("read"), damaged);
         #[cfg(unix)]
-        assert_eq!(common::unix::mode(&folder.path().join(&aside[0])), 0o600);
+        assert_eq!(cache_testkit::folder::mode(&folder.path().join(&aside[0])), 0o600);
     }
 }
 
@@ -298,7 +299,7 @@ fn plaintext_is_read_under_protection_only_where_that_is_allowed() {
     assert_eq!(failure(keys(&folder.protected(), &SHARED)).kind(), ErrorKind::Unsupported);
     let migrating = || FileStore::at(folder.cache()).protector(protector()).migrate_plaintext(true).build();
     let store = migrating().expect("a path");
-    let traces = traces_of(|| assert_eq!(keys(&store, &SHARED).expect("read"), ["a", "b", "c"]));
+    let traces = capture_traces(|| assert_eq!(keys(&store, &SHARED).expect("read"), ["a", "b", "c"]));
     assert!(traces.contains("WARN") && traces.contains("plaintext"), "{traces}");
     assert_eq!(fs::read(folder.cache()).expect("read"), whole, "a read changes nothing");
     put(&store, &SHARED, "d").expect("written");
@@ -315,7 +316,7 @@ fn errors_and_traces_show_nothing_of_the_content() {
     let planted = cache_testkit::secrets::Planted::new("file content");
     let folder = Folder::new();
     let document = format!("{{\"AccessToken\":{{\"{0}\":{{\"secret\":\"{0}\"", planted.text());
-    let traces = traces_of(|| {
+    let traces = capture_traces(|| {
         for content in [document.clone(), format!("x{document}"), format!("{document}}}}}}} {}", planted.text())] {
             write_at_rest(folder.cache(), content);
             for store in [folder.plaintext(), folder.protected()] {

@@ -11,11 +11,12 @@ use std::time::{Duration, SystemTime};
 
 use cache_core::{DocumentStore as _, PartitionKey};
 use cache_file::FileStore;
+use cache_testkit::folder::{Mount, names, text};
+use cache_testkit::other_user::is_root;
 use cache_testkit::process::{self, Process};
 use cache_testkit::worker_name;
 
-use common::unix::{Mount, is_root};
-use common::{Folder, SHARED, failure, keys, names, protector, put, set_age, within_lock};
+use common::{Folder, SHARED, failure, keys, protector, put, set_age, within_lock};
 
 /// Fills the cache with a token of the size that it is told, and says what came of it.
 #[test]
@@ -37,14 +38,13 @@ fn a_full_disk_leaves_the_old_content_and_nothing_else() {
     }
     let parent = Folder::new();
     let Some(mount) = Mount::new(parent.path().join("mount"), "size=64k,mode=0700") else { return };
-    let cache = mount.0.join("msal.cache");
+    let cache = mount.path().join("msal.cache");
     let store = FileStore::at(&cache).plaintext().build().expect("a path");
     put(&store, &SHARED, "a").expect("written");
-    let path = cache.to_str().expect("an ordinary path");
-    let lines = Process::start(worker_name!(large_writer), &[path, "200000"]).finish();
+    let lines = Process::start(worker_name!(large_writer), &[&text(&cache), "200000"]).finish();
     assert!(lines[0].starts_with("Unavailable") && lines[0].contains("No space"), "{lines:?}");
     assert_eq!(keys(&store, &SHARED).expect("read"), ["a"]);
-    assert_eq!(names(&mount.0), ["msal.cache"]);
+    assert_eq!(names(mount.path()), ["msal.cache"]);
 }
 
 #[test]
@@ -52,11 +52,10 @@ fn a_file_size_limit_leaves_the_old_content_and_nothing_else() {
     let folder = Folder::new();
     let store = folder.plaintext();
     put(&store, &SHARED, "a").expect("written");
-    let path = folder.cache();
-    let path = path.to_str().expect("an ordinary path");
+    let path = text(&folder.cache());
     // The system kills a process that goes over the limit, unless that ignores the signal.
     let wrapper = ["sh", "-c", "trap '' XFSZ; exec prlimit --fsize=8192 \"$0\" \"$@\""];
-    let lines = Process::start_under(&wrapper, worker_name!(large_writer), &[path, "200000"]).finish();
+    let lines = Process::start_under(&wrapper, worker_name!(large_writer), &[&path, "200000"]).finish();
     assert!(lines[0].starts_with("Unavailable") && lines[0].contains("too large"), "{lines:?}");
     assert_eq!(keys(&store, &SHARED).expect("read"), ["a"]);
     assert_eq!(folder.names(), ["msal.cache"]);
@@ -67,9 +66,8 @@ fn a_process_that_dies_of_the_limit_leaves_the_old_content_and_blocks_nobody() {
     let folder = Folder::new();
     let store = folder.impatient();
     put(&store, &SHARED, "a").expect("written");
-    let path = folder.cache();
-    let path = path.to_str().expect("an ordinary path");
-    let mut writer = Process::start_under(&["prlimit", "--fsize=8192"], worker_name!(large_writer), &[path, "200000"]);
+    let path = text(&folder.cache());
+    let mut writer = Process::start_under(&["prlimit", "--fsize=8192"], worker_name!(large_writer), &[&path, "200000"]);
     assert_eq!(writer.next_line(), None, "it is dead before it can say anything");
     let left = folder.names();
     assert!(left.iter().any(|name| name.ends_with(".lockfile")), "it died while it held the lock: {left:?}");

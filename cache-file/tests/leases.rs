@@ -5,16 +5,15 @@ mod common;
 
 use std::fs;
 use std::future::Future as _;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use cache_core::{CacheStore as _, ErrorKind, Lease, Result};
 use cache_file::FileStore;
+use cache_testkit::folder::{mode, text};
 use cache_testkit::process::{self, Process};
-use cache_testkit::worker_name;
+use cache_testkit::{promises, worker_name};
 
-use common::unix::mode;
 use common::{Folder, SHARED, documents, failure, put};
 
 fn take(store: &FileStore, wait: Duration) -> Result<Lease> {
@@ -35,8 +34,7 @@ fn holder() {
 }
 
 fn start_holder(folder: &Folder) -> Process {
-    let path = folder.cache();
-    let mut holder = Process::start(worker_name!(holder), &[path.to_str().expect("an ordinary path")]);
+    let mut holder = Process::start(worker_name!(holder), &[&text(&folder.cache())]);
     holder.wait_for_lines(1);
     holder
 }
@@ -145,21 +143,5 @@ fn a_dropped_future_leaves_no_lease_behind() {
 #[test]
 fn a_lease_that_is_given_back_while_another_reaches_for_it_has_one_holder() {
     let folder = Folder::in_memory();
-    let (holders, had) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                let store = folder.plaintext();
-                for _ in 0..2000 {
-                    let Ok(mut lease) = take(&store, Duration::ZERO) else { continue };
-                    assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0, "two hold the lease");
-                    had.fetch_add(1, Ordering::SeqCst);
-                    pollster::block_on(lease.renew()).expect("nobody else can have it");
-                    holders.fetch_sub(1, Ordering::SeqCst);
-                    drop(lease);
-                }
-            });
-        }
-    });
-    assert!(had.into_inner() > 0);
+    promises::a_lease_has_one_holder(2000, || documents(&folder.plaintext()));
 }

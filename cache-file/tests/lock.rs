@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use cache_core::{Blob, Context, DocumentStore as _, Edit, Error, ErrorKind, Protector, Result};
 use cache_file::FileStore;
+use cache_testkit::folder::{set_mode, text};
 use cache_testkit::process::{self, Process};
+use cache_testkit::secrets::hear_every_trace;
 use cache_testkit::worker_name;
 
 use common::{Folder, SHARED, failure, keys, protector, put, set_age, within_lock};
@@ -52,8 +54,7 @@ fn holder() {
 }
 
 fn start_holder(folder: &Folder) -> Process {
-    let path = folder.cache();
-    let mut holder = Process::start(worker_name!(holder), &[path.to_str().expect("an ordinary path")]);
+    let mut holder = Process::start(worker_name!(holder), &[&text(&folder.cache())]);
     holder.wait_for_lines(1);
     holder
 }
@@ -353,9 +354,9 @@ fn no_subscriber_of_traces_is_called_under_the_lock() {
     let folder = Folder::new();
     fs::write(folder.cache(), "{\"Account\":{}} and more").expect("written");
     set_age(&folder.cache(), Duration::from_secs(2));
-    common::unix::set_mode(&folder.cache(), 0o644);
+    set_mode(&folder.cache(), 0o644);
     lock_file_of_another(&folder, DEAD.as_bytes(), Duration::from_secs(3));
-    common::hear_every_trace();
+    hear_every_trace();
     let events = Arc::new(AtomicUsize::new(0));
     let subscriber = OutsideTheLock { lock_file: folder.lock_file(), events: Arc::clone(&events) };
     tracing::subscriber::with_default(subscriber, || drop(put(&folder.plaintext(), &SHARED, "a").expect("written")));

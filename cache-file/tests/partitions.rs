@@ -6,6 +6,7 @@ use std::fs;
 
 use cache_core::{CacheStore as _, DocumentStore as _, ErrorKind, PartitionKey};
 use cache_file::FileStore;
+use cache_testkit::folder::names;
 
 use common::{Folder, SHARED, documents, failure, keys, protector, protector_of, put};
 
@@ -206,7 +207,7 @@ fn a_folder_that_was_made_anew_is_learnt_anew() {
     assert_eq!(keys(&old, &alice).expect("read"), ["b"]);
     put(&old, &alice, "c").expect("written");
     assert_eq!(keys(&open(), &alice).expect("read"), ["b", "c"]);
-    assert_eq!(common::names(&path).len(), 3);
+    assert_eq!(names(&path).len(), 3);
 }
 
 #[test]
@@ -222,7 +223,7 @@ fn many_handles_agree_on_the_names_of_a_new_folder() {
         });
         let store = FileStore::in_dir(&path).protector(protector()).build().expect("a path");
         assert_eq!(keys(&store, &PartitionKey::user("alice")).expect("read"), ["0", "1", "2", "3"]);
-        assert_eq!(common::names(&path).len(), 3);
+        assert_eq!(names(&path).len(), 3);
     }
 }
 

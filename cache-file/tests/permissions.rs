@@ -11,14 +11,13 @@ use std::time::Duration;
 
 use cache_core::{CacheStore as _, DocumentStore as _, ErrorKind, PartitionKey};
 use cache_file::FileStore;
+use cache_testkit::folder::{Mount, mode, modes_below, names, set_mode, text};
+use cache_testkit::other_user::{self, NOBODY, is_root};
 use cache_testkit::process::{self, Process};
+use cache_testkit::secrets::capture_traces;
 use cache_testkit::worker_name;
 
-use common::unix::{Mount, is_root, mode, set_mode};
-use common::{Folder, SHARED, documents, failure, keys, names, protector, put, traces_of, within_lock};
-
-/// Another user than this process may run as.
-const NOBODY: u32 = 65_534;
+use common::{Folder, SHARED, documents, failure, keys, protector, put, within_lock};
 
 /// Writes caches of every kind below its folder and says the mode of everything that appears there.
 #[test]
@@ -41,25 +40,12 @@ fn mode_teller() {
     });
 }
 
-fn modes_below(folder: &Path) -> Vec<String> {
-    let mut lines = Vec::new();
-    for name in names(folder) {
-        let path = folder.join(&name);
-        lines.push(format!("{:04o} {name}", mode(&path)));
-        if path.is_dir() {
-            lines.extend(modes_below(&path));
-        }
-    }
-    lines
-}
-
 #[test]
 fn files_and_folders_are_their_owners_whatever_the_umask() {
     for umask in ["000", "022", "777"] {
         let folder = Folder::new();
         let wrapper = ["sh", "-c", &format!("umask {umask}; exec \"$0\" \"$@\"")];
-        let path = folder.path().to_str().expect("an ordinary path");
-        let lines = Process::start_under(&wrapper, worker_name!(mode_teller), &[path]).finish();
+        let lines = Process::start_under(&wrapper, worker_name!(mode_teller), &[&text(folder.path())]).finish();
         let count = |text: &str| lines.iter().filter(|line| line.ends_with(text)).count();
         assert_eq!((count("new"), count("deep"), count("many")), (1, 1, 1), "{lines:?}");
         assert_eq!((count(".lockfile"), count(".lease"), count(".key")), (1, 1, 2), "{lines:?}");
@@ -78,15 +64,15 @@ fn a_mode_that_is_too_wide_is_corrected_with_a_warning() {
     put(&store, &SHARED, "a").expect("written");
     for wide in [0o644, 0o666, 0o604, 0o660] {
         set_mode(&folder.cache(), wide);
-        let traces = traces_of(|| assert_eq!(keys(&store, &SHARED).expect("read"), ["a"]));
+        let traces = capture_traces(|| assert_eq!(keys(&store, &SHARED).expect("read"), ["a"]));
         assert_eq!(mode(&folder.cache()), 0o600);
         assert!(traces.contains("WARN") && traces.contains(&format!("{wide:04o}")), "{traces}");
     }
     set_mode(&folder.cache(), 0o644);
-    let traces = traces_of(|| drop(put(&store, &SHARED, "b").expect("written")));
+    let traces = capture_traces(|| drop(put(&store, &SHARED, "b").expect("written")));
     assert_eq!(mode(&folder.cache()), 0o600);
     assert!(traces.contains("0644"), "{traces}");
-    let traces = traces_of(|| drop(put(&store, &SHARED, "c").expect("written")));
+    let traces = capture_traces(|| drop(put(&store, &SHARED, "c").expect("written")));
     assert!(!traces.contains("WARN"), "nothing is wrong any more: {traces}");
 }
 
@@ -179,7 +165,7 @@ fn a_group_writable_folder_works_with_one_warning() {
     let folder = Folder::new();
     set_mode(folder.path(), 0o770);
     let store = folder.plaintext();
-    let traces = traces_of(|| {
+    let traces = capture_traces(|| {
         put(&store, &SHARED, "a").expect("written");
         put(&store, &SHARED, "b").expect("written");
         assert_eq!(keys(&store, &SHARED).expect("read"), ["a", "b"]);
@@ -269,18 +255,10 @@ fn a_folder_without_the_right_to_write_is_read_without_a_lock_file() {
     set_mode(parent.path(), 0o755);
     let folder = read_only_folder(parent.path());
     for name in names(&folder) {
-        chown(folder.join(name), Some(NOBODY), Some(NOBODY)).expect("root may");
+        other_user::give(&folder.join(name));
     }
     let before = contents(&folder);
-    // The test program must be where the other user can start it.
-    let program = parent.path().join("worker");
-    fs::copy(std::env::current_exe().expect("a path"), &program).expect("copied");
-    let script =
-        "program=$1; shift 2; cd /; exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$program\" \"$@\"";
-    let program = program.to_str().expect("an ordinary path");
-    let wrapper = ["sh", "-c", script, "sh", program];
-    let path = folder.to_str().expect("an ordinary path");
-    let lines = Process::start_under(&wrapper, worker_name!(reader_without_rights), &[path]).finish();
+    let lines = other_user::start(parent.path(), worker_name!(reader_without_rights), &[&text(&folder)]).finish();
     assert_read_only(&lines);
     assert!(contents(&folder) == before, "nothing has changed: {:?}", names(&folder));
 }
@@ -292,13 +270,12 @@ fn a_read_only_file_system_is_read_without_a_lock_file() {
     }
     let parent = Folder::new();
     let Some(mount) = Mount::new(parent.path().join("mount"), "size=4m,mode=0700") else { return };
-    let folder = read_only_folder(&mount.0);
+    let folder = read_only_folder(mount.path());
     set_mode(&folder.join("msal.cache"), 0o644);
     let before = contents(&folder);
-    let status = Command::new("mount").args(["-o", "remount,ro"]).arg(&mount.0).status().expect("mount is there");
+    let status = Command::new("mount").args(["-o", "remount,ro"]).arg(mount.path()).status().expect("mount is there");
     assert!(status.success());
-    let path = folder.to_str().expect("an ordinary path");
-    let lines = Process::start(worker_name!(reader_without_rights), &[path]).finish();
+    let lines = Process::start(worker_name!(reader_without_rights), &[&text(&folder)]).finish();
     assert_read_only(&lines);
     assert!(contents(&folder) == before);
 }

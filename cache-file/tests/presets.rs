@@ -9,8 +9,9 @@ use cache_core::{ErrorKind, Peer};
 use cache_file::FileStore;
 use cache_file::presets::{Machine, Platform, Preset, ProductCache};
 use cache_testkit::fixtures::Fixtures;
+use cache_testkit::secrets::capture_traces;
 
-use common::{Folder, SHARED, failure, keys, put, traces_of};
+use common::{Folder, SHARED, failure, keys, put};
 
 /// The caches on a machine whose home is this folder.
 fn on(platform: Platform, home: &Folder, preset: Preset) -> ProductCache {
@@ -131,7 +132,7 @@ fn a_mixture_is_warned_about_once_where_dotnet_takes_part() {
         let (home, _) = holding(preset, &mixture());
         let store = || on(Platform::Linux, &home, preset).store().expect("plaintext");
         let reader = store().build().expect("a path");
-        let traces = traces_of(|| {
+        let traces = capture_traces(|| {
             keys(&reader, &SHARED).expect("read");
             keys(&reader, &SHARED).expect("read");
         });
@@ -139,7 +140,7 @@ fn a_mixture_is_warned_about_once_where_dotnet_takes_part() {
         assert!(!traces.contains("planted"), "{traces}");
 
         let writer = store().read_only(false).build().expect("a path");
-        let traces = traces_of(|| drop(put(&writer, &SHARED, "new").expect("written")));
+        let traces = capture_traces(|| drop(put(&writer, &SHARED, "new").expect("written")));
         assert_eq!(traces.matches("deletes it as it is").count(), warnings, "{preset}: {traces}");
     }
 }
@@ -147,7 +148,7 @@ fn a_mixture_is_warned_about_once_where_dotnet_takes_part() {
 #[test]
 fn a_sound_cache_of_dotnet_raises_no_warning() {
     let (home, _) = holding(Preset::GitCredentialManager, &fixture("net-user-single"));
-    let traces = traces_of(|| {
+    let traces = capture_traces(|| {
         let store = on(Platform::Linux, &home, Preset::GitCredentialManager).store().expect("plaintext");
         keys(&store.build().expect("a path"), &SHARED).expect("read");
     });

@@ -8,8 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use cache_core::{DocumentStore as _, Error, ErrorKind, PartitionKey};
 use cache_file::{FileStore, FileStoreBuilder};
+use cache_testkit::folder::names;
+use cache_testkit::secrets::capture_traces;
 
-use common::{Folder, SHARED, documents, failure, keys, protector, put, set_age, traces_of, within_lock};
+use common::{Folder, SHARED, documents, failure, keys, protector, put, set_age, within_lock};
 
 /// What can be seen of a file or folder without opening it, and the content of a file.
 #[derive(Debug, PartialEq)]
@@ -28,7 +30,7 @@ fn picture(folder: &Path) -> Vec<Seen> {
     while let Some(path) = paths.pop() {
         let metadata = path.symlink_metadata().expect("it is there");
         if metadata.is_dir() {
-            paths.extend(common::names(&path).into_iter().map(|name| path.join(name)));
+            paths.extend(names(&path).into_iter().map(|name| path.join(name)));
         }
         let content = metadata.is_file().then(|| fs::read(&path).expect("read"));
         #[cfg(unix)]
@@ -141,7 +143,7 @@ fn protected_caches_are_read_and_left_alone() {
     let user = PartitionKey::user("uid.utid");
     let many = || FileStore::in_dir(folder.path().join("many")).protector(protector());
     put(&many().build().expect("a path"), &user, "b").expect("written");
-    for name in common::names(&folder.path().join("many")) {
+    for name in names(&folder.path().join("many")) {
         widen(&folder.path().join("many").join(name));
     }
     let before = picture(folder.path());
@@ -178,12 +180,12 @@ fn a_lock_that_is_held_keeps_no_reader_waiting() {
 #[cfg(unix)]
 #[test]
 fn a_wide_mode_is_warned_about_and_stays() {
-    use common::unix::{mode, set_mode};
+    use cache_testkit::folder::{mode, set_mode};
 
     let folder = Folder::new();
     put(&folder.plaintext(), &SHARED, "a").expect("written");
     set_mode(&folder.cache(), 0o644);
-    let traces = traces_of(|| {
+    let traces = capture_traces(|| {
         let reader = FileStore::at(folder.cache()).plaintext().read_only(true).build().expect("a path");
         assert_eq!(keys(&reader, &SHARED).expect("read"), ["a"]);
     });
@@ -195,7 +197,7 @@ fn a_wide_mode_is_warned_about_and_stays() {
 fn widen(path: &Path) {
     #[cfg(unix)]
     if path.exists() {
-        common::unix::set_mode(path, 0o644);
+        cache_testkit::folder::set_mode(path, 0o644);
     }
     #[cfg(not(unix))]
     let _ = path;

@@ -81,7 +81,7 @@ fn what_cannot_be_opened_any_more_is_moved_aside_on_demand() {
     let aside = pollster::block_on(store.move_aside(&SHARED)).expect("moved").expect("it was there");
     assert_eq!(fs::read(&aside).expect("read"), bytes);
     #[cfg(unix)]
-    assert_eq!(common::unix::mode(&aside), 0o600);
+    assert_eq!(cache_testkit::folder::mode(&aside), 0o600);
     assert_eq!(keys(&store, &SHARED).expect("read"), [""; 0]);
     put(&store, &SHARED, "b").expect("written");
     assert_eq!(folder.names().len(), 2);

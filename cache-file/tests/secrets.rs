@@ -14,6 +14,7 @@ use cache_core::{
 };
 use cache_crypto::{Argon2Params, Envelope, Key, KeyRing, Passphrase};
 use cache_file::FileStore;
+use cache_testkit::folder::Folder;
 use cache_testkit::secrets::{Planted, capture_traces, shown};
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
@@ -215,10 +216,6 @@ fn no_error_of_the_core_shows_content() {
     check.finish();
 }
 
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a temporary directory")
-}
-
 fn cache(path: &Path, protector: Arc<dyn Protector>) -> Result<blocking::PersistedTokenCache> {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(NOW));
     let store = Documents::with_clock(FileStore::at(path).protector(protector).build()?, Arc::clone(&clock));
@@ -228,7 +225,7 @@ fn cache(path: &Path, protector: Arc<dyn Protector>) -> Result<blocking::Persist
 #[test]
 fn nothing_shows_while_a_file_is_used_and_abused() {
     let check = Check::new();
-    let directory = folder();
+    let directory = Folder::new();
     let path = directory.path().join("tokens.bin");
     let partition = PartitionKey::Shared;
     let ring = KeyRing::from(check.raw_key()).and(check.passphrase());

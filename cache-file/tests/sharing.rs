@@ -13,8 +13,9 @@ use cache_core::{
     SystemClock, TokenCache, TokenResponse, UnixSeconds, blocking,
 };
 use cache_file::{FileStore, FileStoreBuilder};
+use cache_testkit::secrets::capture_traces;
 
-use common::{Folder, SHARED, failure, protector, set_age, traces_of};
+use common::{Folder, SHARED, failure, protector, set_age};
 
 const ALICE: &str = "alice.tenant";
 const BOB: &str = "bob.tenant";
@@ -209,7 +210,7 @@ fn an_emptied_file_is_restored_and_said_so() {
         sign_in(&open(shared(&folder)), ALICE, "ours", 1);
         another_writes(&folder.cache(), content);
         let again = open(shared(&folder));
-        let traces = traces_of(|| assert_eq!(seen(&again), ["rt-alice.tenant-1"], "{content:?}"));
+        let traces = capture_traces(|| assert_eq!(seen(&again), ["rt-alice.tenant-1"], "{content:?}"));
         assert!(traces.contains("they are back") || traces.contains("restored from the last good copy"), "{traces}");
         assert_eq!(stored(&folder.cache()), ["rt-alice.tenant-1"]);
         let aside = folder.names().iter().filter(|name| name.contains(".corrupt-")).count();
@@ -284,7 +285,7 @@ fn the_journal_is_as_private_as_the_cache() {
 fn the_journal_of_a_plaintext_cache_is_its_owners_alone() {
     let folder = Folder::in_memory();
     sign_in(&open(shared(&folder)), ALICE, "ours", 1);
-    assert_eq!(common::unix::mode(&folder.path().join("msal.cache.journal")), 0o600);
+    assert_eq!(cache_testkit::folder::mode(&folder.path().join("msal.cache.journal")), 0o600);
 }
 
 #[test]
@@ -295,7 +296,7 @@ fn a_journal_that_cannot_be_read_costs_the_journal_only() {
     let journal = folder.path().join("msal.cache.journal");
     for damaged in [&b""[..], b"{}", b"\x89TOKENC\nnonsense"] {
         fs::write(&journal, damaged).expect("written");
-        let traces = traces_of(|| assert_eq!(seen(&open(builder())), ["rt-alice.tenant-1"]));
+        let traces = capture_traces(|| assert_eq!(seen(&open(builder())), ["rt-alice.tenant-1"]));
         assert!(traces.contains("journal"), "{traces}");
     }
     sign_in(&open(builder()), BOB, "ours", 2);
@@ -382,7 +383,7 @@ fn what_is_no_journal_costs_the_journal_only() {
     for (n, thing) in things.iter().enumerate() {
         fs::remove_file(&journal).expect("removed");
         thing(&journal);
-        let traces = traces_of(|| sign_in(&open(shared(&folder)), BOB, "ours", n as u32));
+        let traces = capture_traces(|| sign_in(&open(shared(&folder)), BOB, "ours", n as u32));
         assert!(traces.contains("journal"), "{traces}");
         assert_eq!(stored(&folder.cache()), ["rt-alice.tenant-1".to_owned(), format!("rt-bob.tenant-{n}")]);
         assert!(fs::symlink_metadata(&journal).expect("is there").is_file());

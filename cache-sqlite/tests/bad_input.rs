@@ -8,9 +8,12 @@ use std::fs;
 
 use cache_core::{CacheStore as _, Change, Changes, Entry, EntryId, Error, ErrorKind, PartitionKey, Stored};
 use cache_sqlite::{SqliteStore, SqliteStoreBuilder};
+use cache_testkit::access_tokens::{keys, put};
+use cache_testkit::promises::length;
+use cache_testkit::random::Random;
 use rusqlite::Connection;
 
-use common::{Folder, Random, SHARED, connection, damage_last_entry, failure, keys, protector, protector_of, put};
+use common::{Folder, SHARED, connection, damage_last_entry, failure, protector, protector_of};
 
 /// Both ways to keep entries.
 const KINDS: [fn(SqliteStoreBuilder) -> SqliteStoreBuilder; 2] =
@@ -207,7 +210,7 @@ fn a_damaged_byte_is_found_or_harmless() {
             |key: &(u8, String), stored: &Stored| entries.get(key).is_some_and(|whole| told(whole) == told(stored));
         let (mut errors, mut fewer) = (0, 0);
         for page in 0..whole.len() / 4096 {
-            let others: Vec<usize> = (0..common::length(400, 40)).map(|_| random.below(4096)).collect();
+            let others: Vec<usize> = (0..length(400, 40)).map(|_| random.below(4096)).collect();
             for at in (0..12).chain(others) {
                 let folder = Folder::in_memory();
                 let mut damaged = whole.clone();

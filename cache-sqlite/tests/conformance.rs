@@ -1,26 +1,24 @@
 //! Every promise of a `CacheStore`, plaintext and protected.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use cache_core::{CacheStore, Clock, Protector, Result, async_trait};
 use cache_crypto::{Envelope, Key};
 use cache_sqlite::{SqliteStore, SqliteStoreBuilder};
 use cache_testkit::conformance::{Partitions, Place};
+use cache_testkit::folder;
 
 /// A temporary folder for the database of one test.
 struct Folder {
-    files: tempfile::TempDir,
+    files: folder::Folder,
     clock: Arc<dyn Clock>,
     store: fn(SqliteStoreBuilder) -> SqliteStoreBuilder,
 }
 
 impl Folder {
     fn new(clock: Arc<dyn Clock>, store: fn(SqliteStoreBuilder) -> SqliteStoreBuilder) -> Self {
-        // In memory where there is such a folder: waiting for the disk proves nothing here.
-        let memory = Path::new("/dev/shm");
-        let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        Self { files: tempfile::tempdir_in(parent).expect("temporary folder"), clock, store }
+        // Waiting for the disk proves nothing here.
+        Self { files: folder::Folder::in_memory(), clock, store }
     }
 }
 

@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use cache_core::{CacheStore as _, Change, Changes, ErrorKind, PartitionKey, Result};
 use cache_sqlite::{Durability, SqliteStore};
+use cache_testkit::access_tokens::{keys, put};
 use cache_testkit::entries::access_token;
+use cache_testkit::folder::{names, text};
 use cache_testkit::process::{self, Process};
+use cache_testkit::promises::{length, say};
 use cache_testkit::worker_name;
 
 use common::slow::{SlowProtector, Step};
-use common::{Folder, SHARED, connection, failure, integrity, keys, length, put};
+use common::{Folder, SHARED, connection, failure, integrity};
 
 /// Holds the database, or the right to make it, until it hears a line.
 #[test]
@@ -101,7 +104,7 @@ fn threads_that_wait_for_one_that_writes_are_all_busy_while_it_does() {
 fn a_process_that_makes_the_database_for_longer_than_the_lock_wait_is_busy() {
     let folder = Folder::new();
     let store = impatient(&folder);
-    let holder = hold(common::text(&folder.beside(".lock")).as_str(), "turn");
+    let holder = hold(&text(&folder.beside(".lock")), "turn");
     let error = failure(put(&store, &SHARED, "a"));
     assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
     assert!(keys(&store, &SHARED).expect("readers need no turn").is_empty());
@@ -116,7 +119,7 @@ fn a_process_that_makes_the_database_for_longer_than_the_lock_wait_is_busy() {
 fn a_lock_file_that_is_deleted_lets_no_second_one_make_the_database() {
     let folder = Folder::new();
     let lock = folder.beside(".lock");
-    let first = hold(&common::text(&lock), "turn");
+    let first = hold(&text(&lock), "turn");
     let store = folder.at().plaintext().lock_wait(Duration::from_secs(2)).open().expect("a path");
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| put(&store, &SHARED, "a").map_err(|error| error.kind()).map(drop));
@@ -124,7 +127,7 @@ fn a_lock_file_that_is_deleted_lets_no_second_one_make_the_database() {
             std::thread::yield_now();
         }
         std::fs::remove_file(&lock).expect("it is there");
-        let second = hold(&common::text(&lock), "turn");
+        let second = hold(&text(&lock), "turn");
         first.finish();
         assert_eq!(waiter.join().expect("no panic"), Err(ErrorKind::Busy), "the second one is at it still");
         assert!(!folder.database().exists());
@@ -193,7 +196,7 @@ fn the_log_stays_bounded_while_there_are_always_readers() {
         }
         is_over.store(true, Ordering::Relaxed);
     });
-    common::say(&format!("{written} bytes written beside 3 readers, {largest} in the log at most"));
+    say(&format!("{written} bytes written beside 3 readers, {largest} in the log at most"));
     assert!(written > BOUND && largest < BOUND, "{largest} bytes");
 }
 
@@ -208,7 +211,8 @@ fn put_large(store: &SqliteStore) -> Result<()> {
 #[cfg(unix)]
 #[test]
 fn a_full_disk_in_the_middle_of_a_commit_loses_nothing() {
-    use common::unix::{Mount, is_root};
+    use cache_testkit::folder::Mount;
+    use cache_testkit::other_user::is_root;
 
     if !is_root() {
         return;
@@ -216,7 +220,7 @@ fn a_full_disk_in_the_middle_of_a_commit_loses_nothing() {
     for durability in [Durability::Full, Durability::Normal] {
         let parent = Folder::new();
         let Some(mount) = Mount::new(parent.path().join("mount"), "size=2m,mode=0700") else { return };
-        let path = mount.0.join("tokens.db");
+        let path = mount.path().join("tokens.db");
         let open = || SqliteStore::at(&path).plaintext().durability(durability).open().expect("a path");
         let store = open();
         put(&store, &SHARED, "a").expect("written");
@@ -228,7 +232,7 @@ fn a_full_disk_in_the_middle_of_a_commit_loses_nothing() {
             assert_eq!(keys(&open(), &SHARED).expect("read"), ["a"]);
         }
         drop(store);
-        let ballast = mount.0.join("ballast");
+        let ballast = mount.path().join("ballast");
         let fill = || -> std::io::Result<()> {
             let mut file = std::fs::File::create(&ballast)?;
             loop {
@@ -249,16 +253,17 @@ fn a_full_disk_in_the_middle_of_a_commit_loses_nothing() {
 #[cfg(unix)]
 #[test]
 fn a_disk_without_room_for_a_database_gets_none() {
-    use common::unix::{Mount, is_root};
+    use cache_testkit::folder::Mount;
+    use cache_testkit::other_user::is_root;
 
     if !is_root() {
         return;
     }
     let parent = Folder::new();
     let Some(mount) = Mount::new(parent.path().join("mount"), "size=32k,mode=0700") else { return };
-    let store = SqliteStore::at(mount.0.join("tokens.db")).plaintext().open().expect("a path");
+    let store = SqliteStore::at(mount.path().join("tokens.db")).plaintext().open().expect("a path");
     let error = failure(put(&store, &SHARED, "a"));
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-    assert_eq!(common::names(&mount.0), ["tokens.db.lock"], "nothing half is left");
+    assert_eq!(names(mount.path()), ["tokens.db.lock"], "nothing half is left");
     assert!(keys(&store, &SHARED).expect("nothing is there").is_empty());
 }

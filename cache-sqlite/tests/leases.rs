@@ -3,7 +3,6 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cache_core::{
@@ -11,11 +10,12 @@ use cache_core::{
     UnixSeconds,
 };
 use cache_sqlite::SqliteStore;
+use cache_testkit::access_tokens::{keys, put, secret_of};
 use cache_testkit::entries::access_token;
 use cache_testkit::process::{self, Process};
-use cache_testkit::worker_name;
+use cache_testkit::{promises, worker_name};
 
-use common::{Folder, SHARED, damage_last_entry, failure, keys, put};
+use common::{Folder, SHARED, damage_last_entry, failure};
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 /// How long a lease holds without a renewal.
@@ -178,7 +178,7 @@ fn a_waiter_gets_the_lease_when_it_is_given_back() {
 fn a_fence_that_has_passed_shuts_its_holder_out() {
     let (_folder, clock, store, other) = two();
     let write = |store: &SqliteStore, lease: &Lease, key: &str| {
-        let changes = Changes::new(vec![Change::put(access_token(key).secret(&common::secret_of(key)).entry())]);
+        let changes = Changes::new(vec![Change::put(access_token(key).secret(&secret_of(key)).entry())]);
         let committed = pollster::block_on(store.commit(&SHARED, &changes.with_fence("refresh", lease.fence())));
         committed.expect("a usable database").skipped.into_iter().map(|(_, skip)| skip).collect::<Vec<_>>()
     };
@@ -220,7 +220,7 @@ fn a_holder_from_before_a_deletion_shuts_nobody_out() {
     clock.advance(Duration::from_secs(1));
     let next = take(&other, Duration::ZERO).expect("free");
     let write = |store: &SqliteStore, lease: &Lease, key: &str| {
-        let changes = Changes::new(vec![Change::put(access_token(key).secret(&common::secret_of(key)).entry())]);
+        let changes = Changes::new(vec![Change::put(access_token(key).secret(&secret_of(key)).entry())]);
         pollster::block_on(store.commit(&SHARED, &changes.with_fence("refresh", lease.fence()))).expect("committed")
     };
     write(&store, &late, "late");
@@ -256,21 +256,5 @@ fn no_database_is_made_to_give_a_lease_back() {
 #[test]
 fn a_lease_that_many_reach_for_has_one_holder() {
     let folder = Folder::in_memory();
-    let (holders, had) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                let store = folder.plaintext();
-                for _ in 0..200 {
-                    let Ok(mut lease) = take(&store, Duration::ZERO) else { continue };
-                    assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0, "two hold the lease");
-                    had.fetch_add(1, Ordering::SeqCst);
-                    pollster::block_on(lease.renew()).expect("nobody else can have it");
-                    holders.fetch_sub(1, Ordering::SeqCst);
-                    drop(lease);
-                }
-            });
-        }
-    });
-    assert!(had.into_inner() > 0);
+    promises::a_lease_has_one_holder(200, || folder.plaintext());
 }

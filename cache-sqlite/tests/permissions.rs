@@ -11,15 +11,14 @@ use std::time::Duration;
 
 use cache_core::{CacheStore as _, Error, ErrorKind};
 use cache_sqlite::SqliteStore;
+use cache_testkit::access_tokens::{keys, put};
+use cache_testkit::folder::{mode, modes_below, set_mode, text};
+use cache_testkit::other_user::{self, NOBODY, is_root};
 use cache_testkit::process::{self, Process};
 use cache_testkit::secrets::capture_traces;
 use cache_testkit::worker_name;
 
-use common::unix::{is_root, mode, set_mode};
-use common::{Folder, SHARED, failure, hear_every_trace, keys, names, put, text};
-
-/// Another user than this process may run as.
-const NOBODY: u32 = 65_534;
+use common::{Folder, SHARED, failure};
 
 /// Makes and uses a database below its folder and says the mode of everything that appears there.
 #[test]
@@ -30,12 +29,9 @@ fn mode_teller() {
         let store = SqliteStore::at(folder.join("new/deep/tokens.db")).plaintext().open().expect("a path");
         put(&store, &SHARED, "a").expect("written");
         assert_eq!(keys(&store, &SHARED).expect("read"), ["a"]);
-        for below in ["new", "new/deep"] {
-            for name in names(&folder.join(below)) {
-                worker.say(&format!("{:04o} {name}", mode(&folder.join(below).join(&name))));
-            }
+        for line in modes_below(&folder) {
+            worker.say(&line);
         }
-        worker.say(&format!("{:04o} new", mode(&folder.join("new"))));
     });
 }
 
@@ -149,7 +145,6 @@ fn a_folder_that_others_may_write_to_is_refused_also_a_sticky_one() {
 /// Its members are trusted, as far as the owner of the folder trusts them; the owner hears of it.
 #[test]
 fn a_folder_that_a_group_may_write_to_is_used_with_a_warning() {
-    hear_every_trace();
     for (mode, is_warned) in [(0o700, false), (0o770, true), (0o750, false)] {
         let folder = Folder::new();
         set_mode(folder.path(), mode);
@@ -203,18 +198,12 @@ fn as_nobody(folder_mode: u32, database_mode: u32) -> Vec<String> {
     let database = folder.join("tokens.db");
     put(&SqliteStore::at(&database).plaintext().open().expect("a path"), &SHARED, "a").expect("written");
     for path in [&folder, &database, &folder.join("tokens.db.lock")] {
-        chown(path, Some(NOBODY), Some(NOBODY)).expect("root may");
+        other_user::give(path);
     }
     set_mode(&database, database_mode);
     set_mode(&folder, folder_mode);
     let before = fs::read(&database).expect("read");
-    // The test program must be where the other user can start it.
-    let program = parent.path().join("worker");
-    fs::copy(std::env::current_exe().expect("a path"), &program).expect("copied");
-    let script =
-        "program=$1; shift 2; cd /; exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$program\" \"$@\"";
-    let wrapper = ["sh", "-c", script, "sh", &text(&program)];
-    let lines = Process::start_under(&wrapper, worker_name!(user_without_rights), &[&text(&database)]).finish();
+    let lines = other_user::start(parent.path(), worker_name!(user_without_rights), &[&text(&database)]).finish();
     assert_eq!(fs::read(&database).expect("read"), before);
     lines
 }

@@ -8,66 +8,48 @@
 mod common;
 
 use std::fs;
-use std::time::{Duration, Instant};
 
-use cache_core::schema::{AccessToken, Account, RefreshToken};
-use cache_core::{PersistedTokenCache, TokenCache, TokenResponse, UnixSeconds, blocking};
+use cache_core::{PersistedTokenCache, blocking};
+use cache_sqlite::SqliteStore;
+use cache_testkit::access_tokens::{keys, put};
+use cache_testkit::folder::text;
 use cache_testkit::process::{self, Process};
+use cache_testkit::promises::{self, Kills, SignOuts, length, lost, say};
+use cache_testkit::random::Random;
 use cache_testkit::worker_name;
 
-use common::{ALICE, Folder, HOST, Random, SHARED, integrity, keys, length, lost, patient, put, rows, say};
+use common::{Folder, SHARED, integrity, patient, rows};
 
-/// Adds tokens `<prefix>-<n>` and says each that is stored. Begins when it hears a line.
+fn add(store: &SqliteStore, key: &str) {
+    let committed = put(store, &SHARED, key).expect("an update of a usable database");
+    assert!(committed.skipped.is_empty(), "nobody else writes this token: {:?}", committed.skipped);
+}
+
+/// The names of the tokens in the database, read by a handle that has not written it.
+fn stored(path: &str) -> Vec<String> {
+    keys(&patient(path), &SHARED).expect("a sound database")
+}
+
 #[test]
 #[ignore = "a worker process of other tests"]
 fn writer() {
-    process::work(worker_name!(writer), |worker| {
-        let [path, prefix, count] = worker.arguments().to_vec().try_into().expect("path, prefix, count");
-        let store = patient(&path);
-        worker.hear();
-        for n in 0..count.parse().expect("a number") {
-            let key = format!("{prefix}-{n}");
-            let committed = put(&store, &SHARED, &key).expect("an update of a usable database");
-            assert!(committed.skipped.is_empty(), "nobody else writes this token: {:?}", committed.skipped);
-            worker.say(&key);
-        }
-    });
+    process::work(worker_name!(writer), |worker| promises::write(worker, patient, add));
 }
 
-/// Adds each token that it hears of, and says it when it is stored.
 #[test]
 #[ignore = "a worker process of other tests"]
 fn paced_writer() {
-    process::work(worker_name!(paced_writer), |worker| {
-        let store = patient(&worker.arguments()[0].clone());
-        while let Some(key) = worker.hear() {
-            put(&store, &SHARED, &key).expect("an update of a usable database");
-            worker.say(&key);
-        }
-    });
-}
-
-fn start_writers(path: &str, writers: usize, count: usize) -> Vec<Process> {
-    let count = count.to_string();
-    let start = |n| Process::start(worker_name!(writer), &[path, &format!("w{n}"), &count]);
-    let mut writers: Vec<_> = (0..writers).map(start).collect();
-    for writer in &mut writers {
-        writer.say("go");
-    }
-    writers
+    process::work(worker_name!(paced_writer), |worker| promises::write_what_is_heard(worker, patient, add));
 }
 
 /// The eight find no database: who makes it, and who comes second, is part of every run.
 #[test]
 fn eight_processes_lose_no_update() {
     let (runs, updates) = (length(10, 1), length(200, 25));
-    for run in 0..runs {
+    for _ in 0..runs {
         let folder = Folder::new();
-        let writers = start_writers(&folder.argument(), 8, updates);
-        let acknowledged: Vec<String> = writers.into_iter().flat_map(Process::finish).collect();
-        let lost = lost(&acknowledged, &folder.protected());
-        say(&format!("8 processes x {updates} updates, run {}: {lost} of {} lost", run + 1, acknowledged.len()));
-        assert_eq!((lost, acknowledged.len()), (0, 8 * updates));
+        let path = folder.argument();
+        promises::no_update_is_lost(worker_name!(writer), &path, 8, updates, || stored(&path));
         assert_eq!(integrity(&folder.database()), "ok");
     }
 }
@@ -77,10 +59,8 @@ fn processes_that_all_make_the_database_lose_nothing() {
     let (runs, processes) = (length(40, 6), 8);
     for run in 0..runs {
         let folder = Folder::in_memory();
-        let writers = start_writers(&folder.argument(), processes, 2);
-        let acknowledged: Vec<String> = writers.into_iter().flat_map(Process::finish).collect();
-        assert_eq!(acknowledged.len(), 2 * processes);
-        assert_eq!(lost(&acknowledged, &folder.protected()), 0, "run {run}");
+        let path = folder.argument();
+        promises::no_update_is_lost(worker_name!(writer), &path, processes, 2, || stored(&path));
         assert_eq!(integrity(&folder.database()), "ok", "run {run}");
         assert_eq!(folder.names(), ["tokens.db", "tokens.db.lock"], "run {run}");
     }
@@ -89,45 +69,16 @@ fn processes_that_all_make_the_database_lose_nothing() {
 
 #[test]
 fn a_killed_process_loses_nothing_and_blocks_nobody() {
-    let kills = length(200, 15);
     let folder = Folder::new();
     let path = folder.argument();
-    let mut random = Random(0x9E37_79B9_7F4A_7C15);
-    let (mut acknowledged, mut slowest) = (Vec::new(), Duration::ZERO);
-    let mut steady = Process::start(worker_name!(paced_writer), &[&path]);
-    for kill in 0..kills {
-        let mut victim = Process::start(worker_name!(writer), &[&path, &format!("v{kill}"), "1000000"]);
-        // Another process writes at the same time.
-        for n in 0..3 {
-            steady.say(&format!("steady-{kill}-{n}"));
-        }
-        victim.say("go");
-        // A random moment: after some lines, and some microseconds into the next update.
-        victim.wait_for_lines(random.below(3) + 1);
-        let until = Instant::now() + Duration::from_micros(random.next() & 0xFFF);
-        while Instant::now() < until {
-            std::hint::spin_loop();
-        }
-        victim.kill();
+    let mut kills = Kills::beside(worker_name!(paced_writer), &path);
+    for kill in 1..=length(200, 15) {
         // Whoever comes next can write at once, finds a sound database, and everything that was acknowledged.
-        let came = Instant::now();
-        let after = format!("after-{kill}");
-        put(&patient(&path), &SHARED, &after).expect("an update after a kill");
-        slowest = slowest.max(came.elapsed());
-        acknowledged.extend(victim.lines().iter().cloned());
-        acknowledged.push(after);
-        assert_eq!(integrity(&folder.database()), "ok", "after {} kills", kill + 1);
-        assert_eq!(lost(&acknowledged, &patient(&path)), 0, "after {} kills", kill + 1);
+        kills.kill(worker_name!(writer), |key| add(&patient(&path), key));
+        assert_eq!(integrity(&folder.database()), "ok", "after {kill} kills");
+        assert_eq!(lost(kills.acknowledged(), stored(&path)), 0, "after {kill} kills");
     }
-    let beside = steady.finish();
-    let lost = lost(acknowledged.iter().chain(&beside), &patient(&path));
-    say(&format!(
-        "{kills} kills: {} updates acknowledged by killed processes or right after, and {} by a process beside them, \
-         {lost} lost; slowest update after a kill {slowest:?}",
-        acknowledged.len(),
-        beside.len()
-    ));
-    assert_eq!((lost, beside.len()), (0, 3 * kills));
+    kills.assert_nothing_lost(|| stored(&path));
 }
 
 /// Makes one database after the other below its folder, and says each.
@@ -151,18 +102,13 @@ fn a_process_that_is_killed_while_it_makes_a_database_leaves_a_whole_one_or_none
     let mut unfinished = 0;
     for kill in 0..kills {
         let folder = Folder::in_memory();
-        let mut maker = Process::start(worker_name!(maker), &[folder.path().to_str().expect("an ordinary path")]);
-        maker.wait_for_lines(random.below(2) + 1);
-        let until = Instant::now() + Duration::from_micros(random.next() & 0xFFF);
-        while Instant::now() < until {
-            std::hint::spin_loop();
-        }
-        maker.kill();
+        let mut maker = Process::start(worker_name!(maker), &[&text(folder.path())]);
+        promises::kill_within_an_update(&mut maker, &mut random, 2);
         let made = maker.lines().len();
         for n in 0..=made {
             let path = folder.path().join(format!("{n}.db"));
             unfinished += usize::from(n == made && !path.exists());
-            let store = patient(path.to_str().expect("an ordinary path"));
+            let store = patient(&text(&path));
             assert!(n == made || keys(&store, &SHARED).expect("sound") == ["a"], "kill {kill}, database {n}");
             put(&store, &SHARED, "b").expect("it is made, or goes on");
             assert_eq!(integrity(&path), "ok", "kill {kill}, database {n}");
@@ -171,92 +117,25 @@ fn a_process_that_is_killed_while_it_makes_a_database_leaves_a_whole_one_or_none
     say(&format!("{kills} kills while databases were made: all sound, {unfinished} not there yet"));
 }
 
-fn response(secret: &str, now: UnixSeconds) -> TokenResponse {
-    TokenResponse {
-        access_token: Some(AccessToken {
-            home_account_id: Some(ALICE.into()),
-            environment: HOST.into(),
-            client_id: "client".into(),
-            realm: "home".into(),
-            target: format!("api://{secret}/.default").into(),
-            secret: secret.into(),
-            cached_at: Some(now),
-            expires_on: Some(now.plus(3600)),
-            ..AccessToken::default()
-        }),
-        refresh_token: Some(RefreshToken {
-            home_account_id: ALICE.into(),
-            environment: HOST.into(),
-            client_id: "client".into(),
-            secret: secret.into(),
-            ..RefreshToken::default()
-        }),
-        account: Some(Account {
-            home_account_id: ALICE.into(),
-            environment: HOST.into(),
-            realm: "home".into(),
-            username: "alice@contoso.example".into(),
-            ..Account::default()
-        }),
-        ..TokenResponse::default()
-    }
-}
-
 fn cache(path: &str) -> blocking::PersistedTokenCache {
     blocking::PersistedTokenCache::new(PersistedTokenCache::builder(patient(path)).build())
 }
 
-/// Writes refreshed tokens of the account until it is gone, and says each.
 #[test]
 #[ignore = "a worker process of other tests"]
 fn refresher() {
-    process::work(worker_name!(refresher), |worker| {
-        let [path, prefix] = worker.arguments().to_vec().try_into().expect("path, prefix");
-        let cache = cache(&path);
-        worker.say("ready");
-        worker.hear();
-        for n in 0..40 {
-            // The response of a refresh that began while the account was there and may arrive after it was removed.
-            let response = response(&format!("{prefix}-{n}"), cache.as_async().now());
-            let updated = cache.update(&SHARED, |tokens| tokens.insert_response(response));
-            if !updated.expect("an update of a usable database").value.expect("a complete response") {
-                break;
-            }
-            worker.say("refreshed");
-        }
-    });
+    process::work(worker_name!(refresher), |worker| promises::refresh(worker, 40, cache));
 }
 
 #[test]
 fn a_removed_account_stays_removed_whoever_refreshes() {
-    let runs = length(100, 6);
-    let (mut refreshed, mut left) = (0, 0);
-    for run in 0..runs {
+    let mut sign_outs = SignOuts::default();
+    for _ in 0..length(100, 6) {
         let folder = Folder::new();
-        let path = folder.argument();
-        let cache = cache(&path);
-        let now = cache.as_async().now();
-        let signed_in = cache.update(&SHARED, |tokens| tokens.sign_in(response("first", now))).expect("an update");
-        signed_in.value.expect("a complete response");
-        let mut refreshers: Vec<_> =
-            (0..4).map(|n| Process::start(worker_name!(refresher), &[&path, &format!("r{n}")])).collect();
-        for refresher in &mut refreshers {
-            refresher.wait_for_lines(1);
-        }
-        for refresher in &mut refreshers {
-            refresher.say("go");
-        }
-        // At another moment in each run.
-        refreshers[run % 4].wait_for_lines(2 + run / 4 % 3);
-        let removed = cache.update(&SHARED, |tokens| tokens.remove_account(ALICE, HOST)).expect("an update");
-        assert!(removed.value, "the account was there");
-        refreshed += refreshers.into_iter().flat_map(Process::finish).filter(|line| line == "refreshed").count();
-        left += self::cache(&path).read(&SHARED, TokenCache::len).expect("a sound database");
-        left += rows(&folder.database(), "entry") + rows(&folder.database(), "term");
+        sign_outs.run(worker_name!(refresher), &folder.argument(), cache);
+        sign_outs.add_left(rows(&folder.database(), "entry") + rows(&folder.database(), "term"));
     }
-    say(&format!("{runs} sign-outs beside 4 processes that wrote {refreshed} refreshes: {left} entries left"));
-    assert_eq!(left, 0);
-    assert!(refreshed > runs, "the refreshes ran beside the removal");
+    sign_outs.assert_nothing_left();
 }
 
 /// The clock that all processes of a machine share, in nanoseconds.
@@ -317,7 +196,7 @@ fn a_database_that_is_deleted_while_others_write_is_made_anew_and_keeps_all_that
             acknowledged.extend(after.map(|(_, key)| key.to_owned()));
         }
         assert_eq!(integrity(&folder.database()), "ok", "run {run}");
-        assert_eq!(lost(&acknowledged, &patient(&path)), 0, "run {run}");
+        assert_eq!(lost(&acknowledged, stored(&path)), 0, "run {run}");
         kept += acknowledged.len();
     }
     say(&format!(

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use cache_core::{CacheStore as _, Change, Changes, ErrorKind, ManualClock, PartitionKey};
 use cache_sqlite::SqliteStore;
+use cache_testkit::access_tokens::{keys, put};
 use pollster::block_on;
 
 use common::users::{NOW, count, entries, put_all, token, tokens, user, with_keys};
-use common::{Folder, SHARED, connection, damage_last_entry, keys, put, rows};
+use common::{Folder, SHARED, connection, damage_last_entry, rows};
 
 #[test]
 fn an_entry_that_was_altered_is_found_and_left_out() {

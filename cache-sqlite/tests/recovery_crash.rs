@@ -14,12 +14,14 @@ use std::time::Duration;
 
 use cache_core::{CacheStore as _, ErrorKind, PartitionKey};
 use cache_sqlite::SqliteStore;
+use cache_testkit::access_tokens::{keys, put};
+use cache_testkit::folder::text;
 use cache_testkit::process::{self, Process};
 use cache_testkit::worker_name;
 use pollster::block_on;
 use rustix::process::{Pid, Signal, kill_process};
 
-use common::{Folder, SHARED, can_trace, connection, damage_last_entry, keys, put, text};
+use common::{Folder, SHARED, can_trace, connection, damage_last_entry};
 
 /// The calls by which a recovery moves files; the question mark is for those that this machine does not have.
 const MOVES: [&str; 5] = ["?link", "?linkat", "?rename", "?renameat", "?renameat2"];

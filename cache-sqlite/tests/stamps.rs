@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use cache_core::{CacheStore as _, PartitionKey, Version};
 use cache_sqlite::SqliteStore;
+use cache_testkit::access_tokens::{keys, put};
 use cache_testkit::process::{self, Process};
-use cache_testkit::worker_name;
+use cache_testkit::{promises, worker_name};
 
 use common::slow::{SlowProtector, Step};
-use common::{Folder, SHARED, damage_last_entry, keys, patient, put};
+use common::{Folder, SHARED, damage_last_entry, patient};
 
 fn user() -> PartitionKey {
     PartitionKey::user("u")
@@ -29,16 +30,11 @@ fn stamp_now(store: &SqliteStore, partition: &PartitionKey) -> Option<Version> {
     store.stamp_now(partition).expect("known without a future").expect("looked")
 }
 
-/// Adds each token that it hears of, and says it when it is stored.
 #[test]
 #[ignore = "a worker process of other tests"]
 fn writer() {
     process::work(worker_name!(writer), |worker| {
-        let store = patient(&worker.arguments()[0].clone());
-        while let Some(key) = worker.hear() {
-            put(&store, &SHARED, &key).expect("written");
-            worker.say(&key);
-        }
+        promises::write_what_is_heard(worker, patient, |store, key| drop(put(store, &SHARED, key).expect("written")));
     });
 }
 

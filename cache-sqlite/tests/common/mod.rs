@@ -5,44 +5,33 @@
 pub(crate) mod slow;
 pub(crate) mod users;
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{CacheStore as _, Change, Changes, Committed, Error, PartitionKey, Protector, Result};
+use cache_core::{Error, PartitionKey, Protector, Result};
 use cache_crypto::{Envelope, Key};
 use cache_sqlite::{SqliteStore, SqliteStoreBuilder};
-use cache_testkit::entries::access_token;
+use cache_testkit::folder::{self, text};
+use cache_testkit::promises::say;
 use rusqlite::{Connection, OpenFlags};
-use tracing::Dispatch;
-use tracing::subscriber::NoSubscriber;
 
 pub(crate) const SHARED: PartitionKey = PartitionKey::Shared;
-pub(crate) const ALICE: &str = "alice.home";
-pub(crate) const HOST: &str = "login.windows.net";
 
-/// A folder that is gone at the end of the test.
-pub(crate) struct Folder(tempfile::TempDir);
+/// A temporary folder for a database.
+pub(crate) struct Folder(folder::Folder);
 
 impl Folder {
-    /// On the disk.
     pub(crate) fn new() -> Self {
-        Self(tempfile::tempdir().expect("temporary folder"))
+        Self(folder::Folder::new())
     }
 
-    /// In memory, where there is such a folder: for tests that write much and do not ask what the disk has.
     pub(crate) fn in_memory() -> Self {
-        let memory = Path::new("/dev/shm");
-        let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        Self(tempfile::tempdir_in(parent).expect("temporary folder"))
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.0.path()
+        Self(folder::Folder::in_memory())
     }
 
     pub(crate) fn database(&self) -> PathBuf {
@@ -76,15 +65,14 @@ impl Folder {
             let _ = fs::remove_file(self.beside(suffix));
         }
     }
-
-    /// The names in the folder, sorted.
-    pub(crate) fn names(&self) -> Vec<String> {
-        names(self.path())
-    }
 }
 
-pub(crate) fn text(path: &Path) -> String {
-    path.to_str().expect("an ordinary path").to_owned()
+impl Deref for Folder {
+    type Target = folder::Folder;
+
+    fn deref(&self) -> &folder::Folder {
+        &self.0
+    }
 }
 
 /// The path of what lies beside a database: `-wal`, `-shm`.
@@ -92,14 +80,6 @@ pub(crate) fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut path = OsString::from(database);
     path.push(suffix);
     path.into()
-}
-
-pub(crate) fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).expect("the folder is there");
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.expect("listed").file_name().into_string().expect("an ordinary name")).collect();
-    names.sort();
-    names
 }
 
 pub(crate) fn protector() -> Arc<dyn Protector> {
@@ -114,36 +94,6 @@ pub(crate) fn protector_of(seed: u8) -> Arc<dyn Protector> {
 pub(crate) fn patient(path: &str) -> SqliteStore {
     let store = SqliteStore::at(path).protector(protector()).lock_wait(Duration::from_secs(60));
     store.open().expect("a usable path")
-}
-
-pub(crate) fn secret_of(key: &str) -> String {
-    format!("secret of {key}")
-}
-
-/// Puts an access token of Alice's under this key text.
-pub(crate) fn put(store: &SqliteStore, partition: &PartitionKey, key: &str) -> Result<Committed> {
-    let entry = access_token(key).of(ALICE, HOST).secret(&secret_of(key)).entry();
-    pollster::block_on(store.commit(partition, &Changes::new(vec![Change::put(entry)])))
-}
-
-/// The key texts that are stored, sorted; each with the secret that [`put`] gave it.
-pub(crate) fn keys(store: &SqliteStore, partition: &PartitionKey) -> Result<Vec<String>> {
-    let Some(snapshot) = pollster::block_on(store.load(partition))? else { return Ok(Vec::new()) };
-    let mut keys = Vec::new();
-    for stored in snapshot.entries {
-        let key = stored.entry.id.key().to_owned();
-        let json = String::from_utf8_lossy(stored.entry.json.expose()).into_owned();
-        assert!(json.contains(&format!("\"{}\"", secret_of(&key))), "{key} has another secret");
-        keys.push(key);
-    }
-    keys.sort();
-    Ok(keys)
-}
-
-/// How many of `acknowledged` the database does not have.
-pub(crate) fn lost<'a>(acknowledged: impl IntoIterator<Item = &'a String>, store: &SqliteStore) -> usize {
-    let stored: BTreeSet<String> = keys(store, &SHARED).expect("a sound database").into_iter().collect();
-    acknowledged.into_iter().filter(|key| !stored.contains(*key)).count()
 }
 
 /// A connection past the store.
@@ -181,44 +131,6 @@ pub(crate) fn failure<T: std::fmt::Debug>(result: Result<T>) -> Error {
     result.expect_err("this must not succeed")
 }
 
-/// `full` for the promised length, else `short`.
-pub(crate) fn length(full: usize, short: usize) -> usize {
-    if std::env::var_os("TOKEN_CACHE_FULL_LENGTH").is_some() { full } else { short }
-}
-
-/// Numbers that are the same in each run (xorshift).
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// A number below `limit`.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() >> 1).unwrap_or(usize::MAX) % limit.max(1)
-    }
-
-    pub(crate) fn coin(&mut self) -> bool {
-        self.next() >> 17 & 1 == 1
-    }
-}
-
-#[allow(clippy::print_stderr)] // a test says what it saw, and one that shows less than its name says must tell
-pub(crate) fn say(what: &str) {
-    eprintln!("{what}");
-}
-
-/// As long as there is one subscriber only, `tracing` asks the thread that comes to a place of the code first whether
-/// anybody wants to hear of it, and takes the answer for all threads. A second one, which hears nothing, makes it ask all.
-pub(crate) fn hear_every_trace() {
-    static SECOND: OnceLock<Dispatch> = OnceLock::new();
-    SECOND.get_or_init(|| Dispatch::new(NoSubscriber::default()));
-}
-
 /// Whether `strace` is there and may trace. Where it is not, that is said, and with `CI` set it is a failure.
 pub(crate) fn can_trace() -> bool {
     let mut command = Command::new("strace");
@@ -229,49 +141,4 @@ pub(crate) fn can_trace() -> bool {
         say("strace is missing, or may not trace: this test shows nothing");
     }
     can_trace
-}
-
-#[cfg(unix)]
-pub(crate) mod unix {
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-
-    use super::*;
-
-    pub(crate) fn mode(path: &Path) -> u32 {
-        fs::symlink_metadata(path).expect("it is there").mode() & 0o7777
-    }
-
-    pub(crate) fn set_mode(path: &Path, mode: u32) {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("its mode can be set");
-    }
-
-    /// Whether this process may do everything; said aloud where a test then has nothing to show.
-    pub(crate) fn is_root() -> bool {
-        let is_root = rustix::process::geteuid().is_root();
-        if !is_root {
-            say("not root: the parts of this test that need another user or a mount are left out");
-        }
-        is_root
-    }
-
-    /// Unmounts when the test ends, however it does.
-    pub(crate) struct Mount(pub(crate) PathBuf);
-
-    impl Mount {
-        pub(crate) fn new(path: PathBuf, options: &str) -> Option<Self> {
-            fs::create_dir(&path).expect("made");
-            let status = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&path).status();
-            if status.is_ok_and(|status| status.success()) {
-                return Some(Self(path));
-            }
-            say("cannot mount here: the part of this test that needs a mount is left out");
-            None
-        }
-    }
-
-    impl Drop for Mount {
-        fn drop(&mut self) {
-            let _ = Command::new("umount").arg(&self.0).status();
-        }
-    }
 }

@@ -8,6 +8,7 @@ use cache_core::{
 };
 use cache_crypto::{Envelope, Key, KeyRing};
 use cache_sqlite::SqliteStore;
+use cache_testkit::access_tokens::{self, ALICE, HOST};
 use pollster::block_on;
 
 use super::Folder;
@@ -26,17 +27,7 @@ pub(crate) fn protector(keys: &[u8]) -> Arc<dyn Protector> {
 }
 
 pub(crate) fn token(name: &str, expires_on: UnixSeconds) -> AccessToken {
-    AccessToken {
-        home_account_id: Some("uid.utid".into()),
-        environment: "login.windows.net".into(),
-        client_id: "client".into(),
-        realm: "utid".into(),
-        target: format!("api://{name}/.default").into(),
-        secret: format!("secret of {name}").into(),
-        cached_at: Some(NOW),
-        expires_on: Some(expires_on),
-        ..AccessToken::default()
-    }
+    AccessToken { expires_on: Some(expires_on), ..access_tokens::token(name, NOW) }
 }
 
 /// The entries of a cache with these tokens, and a user.
@@ -44,16 +35,16 @@ pub(crate) fn entries(tokens: impl IntoIterator<Item = AccessToken>) -> Vec<Entr
     let mut cache = TokenCache::default();
     cache
         .insert(Account {
-            home_account_id: "uid.utid".into(),
-            environment: "login.windows.net".into(),
-            realm: "utid".into(),
+            home_account_id: ALICE.into(),
+            environment: HOST.into(),
+            realm: "home".into(),
             ..Account::default()
         })
         .expect("an account");
     cache
         .insert(RefreshToken {
-            home_account_id: "uid.utid".into(),
-            environment: "login.windows.net".into(),
+            home_account_id: ALICE.into(),
+            environment: HOST.into(),
             client_id: "client".into(),
             secret: "secret".into(),
             ..RefreshToken::default()

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::common::Random;
 use crate::log::Event;
+use cache_testkit::random::Random;
 
 /// The folder of a database, as the system calls of a process have made it.
 pub(crate) struct Disk {

@@ -16,11 +16,15 @@ use std::ops::RangeInclusive;
 
 use cache_core::{CacheStore as _, Change, Changes};
 use cache_sqlite::{Durability, SqliteStore};
+use cache_testkit::access_tokens::{ALICE, HOST, put};
 use cache_testkit::entries::access_token;
+use cache_testkit::folder::text;
 use cache_testkit::process::{self, Process};
+use cache_testkit::promises::{length, say};
+use cache_testkit::random::Random;
 use cache_testkit::worker_name;
 
-use common::{ALICE, Folder, HOST, Random, SHARED, can_trace, integrity, length, protector, put, rows, say, text};
+use common::{Folder, SHARED, can_trace, integrity, protector, rows};
 use disk::{Disk, Image, Left};
 use log::Event;
 

@@ -19,7 +19,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
-pub use self::traces::capture_traces;
+pub use self::traces::{capture_traces, hear_every_trace};
 
 /// A secret that is found wherever it leaks to.
 ///

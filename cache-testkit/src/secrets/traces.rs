@@ -2,11 +2,12 @@
 
 use std::error::Error;
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::subscriber::NoSubscriber;
+use tracing::{Dispatch, Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry;
 
@@ -15,10 +16,22 @@ use super::shown;
 /// Runs `work` and answers every event and every span's fields that this thread traced meanwhile, of every level.
 /// What `work` does on other threads is not seen.
 pub fn capture_traces(work: impl FnOnce()) -> String {
+    hear_every_trace();
     let text = Arc::new(Mutex::new(String::new()));
     let subscriber = registry().with(Capture(Arc::clone(&text)));
     tracing::subscriber::with_default(subscriber, work);
     std::mem::take(&mut *text.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// From here on a subscriber of any thread hears all that it asks for, also beside threads that have none.
+/// [`capture_traces`] sees to it by itself; a test with another subscriber calls this first.
+///
+/// As long as there is one subscriber only, `tracing` asks the thread that comes to a place of the code first whether
+/// anybody wants to hear of it, and takes the answer for all threads: another test's thread would say no for this one. A
+/// second one, which hears nothing, makes it ask all subscribers.
+pub fn hear_every_trace() {
+    static SECOND: OnceLock<Dispatch> = OnceLock::new();
+    SECOND.get_or_init(|| Dispatch::new(NoSubscriber::default()));
 }
 
 struct Capture(Arc<Mutex<String>>);
@@ -92,5 +105,15 @@ mod tests {
             assert!(planted.found_in(capture_traces(leak)).is_some(), "a leak by {what} is seen");
         }
         assert_eq!(capture_traces(|| ()), "");
+    }
+
+    #[test]
+    fn what_a_thread_without_a_subscriber_comes_to_first_is_captured_too() {
+        let pass = || tracing::info!("passes by");
+        let text = capture_traces(|| {
+            std::thread::scope(|scope| scope.spawn(pass).join()).expect("no panic");
+            pass();
+        });
+        assert_eq!(text.matches("passes by").count(), 1, "{text}");
     }
 }
