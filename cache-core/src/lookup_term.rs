@@ -213,6 +213,11 @@ impl Feed for SecretBuffer {
     }
 
     fn lower_case(&mut self, what: u8, text: &str) {
+        if text.is_ascii() {
+            self.push(&[what]);
+            self.push(&(text.len() as u64).to_le_bytes());
+            return self.push_lower_case(text);
+        }
         let length: usize = lower_case(text).map(char::len_utf8).sum();
         self.push(&[what]);
         self.push(&(length as u64).to_le_bytes());

@@ -34,7 +34,7 @@ impl Inner {
     ///
     /// If it fails because another database, or none, is at the path by now, it is called again.
     pub(crate) fn read<R>(&self, mut read: impl FnMut(&Database) -> Result<R>) -> Result<Option<R>> {
-        let began = Instant::now();
+        let mut failed = None;
         let mut found = self.ready();
         loop {
             let database = match found.take() {
@@ -45,8 +45,8 @@ impl Inner {
                 },
             };
             let done = read(&database);
-            let is_last = done.is_ok() || began.elapsed() > self.settings.lock_wait;
-            if is_last || self.place.id()? == Some(database.file) {
+            let mut is_last = || failed.get_or_insert_with(Instant::now).elapsed() > self.settings.lock_wait;
+            if done.is_ok() || is_last() || self.place.id()? == Some(database.file) {
                 return done.map(Some);
             }
         }

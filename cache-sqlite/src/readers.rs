@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use cache_core::{Error, ErrorKind, PartitionKey, Result, Version};
+use foldhash::fast::RandomState;
 use rusqlite::Connection;
 
 use crate::connection;
@@ -23,14 +24,14 @@ pub(crate) struct Reader {
     pub(crate) connection: Connection,
     /// What `PRAGMA data_version` said when the stamps were read; it is this connection's own count.
     pub(crate) data_version: i64,
-    pub(crate) stamps: HashMap<PartitionKey, Option<Version>>,
+    pub(crate) stamps: HashMap<PartitionKey, Option<Version>, RandomState>,
     /// The tags of partitions that were asked for: a look at a map is several times cheaper than a keyed hash.
-    tags: HashMap<PartitionKey, PartitionTag>,
+    tags: HashMap<PartitionKey, PartitionTag, RandomState>,
 }
 
 impl Reader {
     fn on(connection: Connection) -> Self {
-        Self { connection, data_version: 0, stamps: HashMap::new(), tags: HashMap::new() }
+        Self { connection, data_version: 0, stamps: HashMap::default(), tags: HashMap::default() }
     }
 
     /// The tag of the partition.

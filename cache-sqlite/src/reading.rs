@@ -9,7 +9,7 @@ use crate::connection::{Transaction, rows};
 use crate::database::Database;
 use crate::error::reading;
 use crate::name::open_name;
-use crate::row::{StoredRow, open_all, select_rows};
+use crate::row::{Sealed, StoredRow, open_all, select_rows};
 use crate::stamp::PartitionRow;
 use crate::tags::Tag;
 
@@ -65,9 +65,10 @@ impl Reading<'_> {
     pub(crate) fn get(&self, ids: &[EntryId]) -> Result<Vec<Option<Stored>>> {
         let rows: Vec<_> = self.database.readers.with(|reader| {
             let tag = reader.tag(&self.database.tags, self.partition);
-            let row_of = |connection: &Connection, id: &EntryId| -> rusqlite::Result<Option<StoredRow>> {
-                let mut sql = connection.prepare_cached(select_rows!(" FROM entry WHERE tag = ?1"))?;
-                sql.query_row((self.database.tags.entry(tag, id),), StoredRow::read).optional()
+            let row_of = |connection: &Connection, id: &EntryId| -> rusqlite::Result<Option<(Tag, Sealed)>> {
+                let tag = self.database.tags.entry(tag, id);
+                let sealed = connection.prepare_cached(Sealed::SELECT)?.query_row((tag,), Sealed::read).optional()?;
+                Ok(sealed.map(|sealed| (tag, sealed)))
             };
             let connection = &reader.connection;
             let read = || match ids {
@@ -82,13 +83,13 @@ impl Reading<'_> {
             };
             read().map_err(reading)
         })?;
-        let open = |(row, id): (Option<StoredRow>, &EntryId)| match row {
-            None => Ok(None),
-            Some(row) => match row.open(self.protector, self.partition, |entry| entry.id == *id) {
+        let open = |(row, id): (Option<(Tag, Sealed)>, &EntryId)| {
+            let Some((tag, sealed)) = row else { return Ok(None) };
+            match sealed.open(self.protector, self.partition, &tag, Some(id), |entry| entry.id == *id) {
                 Ok(stored) => Ok(Some(stored)),
                 Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
                 Err(error) => Err(error),
-            },
+            }
         };
         rows.into_iter().zip(ids).map(open).collect()
     }

@@ -1,7 +1,5 @@
 //! One entry as the value of a row: its id and account beside the entity, so that the columns need not show them.
 
-use std::sync::Arc;
-
 use cache_core::schema::section;
 use cache_core::{AccountRef, Blob, Entry, EntryId, SecretBuffer, UnixMillis, UnixSeconds};
 
@@ -26,20 +24,30 @@ pub(crate) fn encode(entry: &Entry) -> SecretBuffer {
     bytes
 }
 
-/// The entry that [`encode`] was given, with these times. `None`: these bytes are no such entry.
-pub(crate) fn decode(bytes: &Blob, written_at: Option<UnixMillis>, expires_on: Option<UnixSeconds>) -> Option<Entry> {
+/// The entry that [`encode`] was given, with these times; one that was asked for takes the id that it was `asked` by, which
+/// costs nothing. `None`: these bytes are no such entry.
+pub(crate) fn decode(
+    bytes: &Blob,
+    written_at: Option<UnixMillis>,
+    expires_on: Option<UnixSeconds>,
+    asked: Option<&EntryId>,
+) -> Option<Entry> {
     let mut at = 0;
-    let mut text = || -> Option<Arc<str>> {
+    let mut text = || -> Option<&str> {
         let (length, rest) = bytes.expose().get(at..)?.split_first_chunk()?;
         let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
         let text = std::str::from_utf8(rest.get(..length)?).ok()?;
         at += 8 + length;
-        Some(text.into())
+        Some(text)
     };
-    let id = EntryId::new(text()?, text()?);
-    let account = match &*text()? {
+    let (section, key) = (text()?, text()?);
+    let id = match asked {
+        Some(asked) if asked.section() == section && asked.key() == key => asked.clone(),
+        _ => EntryId::new(section, key),
+    };
+    let account = match text()? {
         "" => None,
-        "account" => Some(AccountRef { home_account_id: text()?, environment: text()? }),
+        "account" => Some(AccountRef { home_account_id: text()?.into(), environment: text()?.into() }),
         _ => return None,
     };
     Some(Entry { id, account, written_at, expires_on, json: bytes.slice(at..bytes.len()) })
@@ -83,7 +91,10 @@ mod tests {
         let account = AccountRef { home_account_id: "uid.utid".into(), environment: "".into() };
         for entry in [entry(None), entry(Some(account))] {
             let bytes = encode(&entry).into_blob();
-            assert_eq!(decode(&bytes, entry.written_at, entry.expires_on), Some(entry));
+            let other = EntryId::new("RefreshToken", "other");
+            for asked in [None, Some(&entry.id), Some(&other)] {
+                assert_eq!(decode(&bytes, entry.written_at, entry.expires_on, asked).as_ref(), Some(&entry));
+            }
         }
     }
 
@@ -92,7 +103,7 @@ mod tests {
         let bytes = encode(&entry(None)).into_blob();
         let head = bytes.len() - 14;
         for length in 0..head {
-            assert_eq!(decode(&bytes.slice(0..length), None, None), None, "{length}");
+            assert_eq!(decode(&bytes.slice(0..length), None, None, None), None, "{length}");
         }
     }
 

@@ -17,19 +17,16 @@ use crate::tags::{PartitionTag, Tag, Tags};
 macro_rules! select_rows {
     ($rest:literal) => {
         concat!(
-            "SELECT entry.id, entry.tag, entry.kind, entry.account, entry.written_at, entry.expires_on, \
-             entry.version, entry.value",
+            "SELECT entry.account, entry.written_at, entry.expires_on, entry.version, entry.value, \
+             entry.id, entry.tag, entry.kind",
             $rest
         )
     };
 }
 pub(crate) use select_rows;
 
-/// A row as it was read, not opened yet.
-pub(crate) struct StoredRow {
-    pub(crate) id: i64,
-    pub(crate) tag: Tag,
-    kind: i64,
+/// What the row of an entry holds of it.
+pub(crate) struct Sealed {
     account: Option<Tag>,
     written_at: Option<UnixMillis>,
     expires_on: Option<UnixSeconds>,
@@ -37,42 +34,73 @@ pub(crate) struct StoredRow {
     value: Blob,
 }
 
-impl StoredRow {
+impl Sealed {
+    /// Finds it by the tag of the entry.
+    pub(crate) const SELECT: &str = "SELECT account, written_at, expires_on, version, value FROM entry WHERE tag = ?1";
+
     pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
-            id: row.get(0)?,
-            tag: row.get(1)?,
-            kind: row.get(2)?,
-            account: row.get(3)?,
-            written_at: row.get::<_, Option<i64>>(4)?.map(UnixMillis),
-            expires_on: row.get::<_, Option<i64>>(5)?.map(UnixSeconds),
-            version: row.get(6)?,
-            value: Blob::copy_of(row.get_ref(7)?.as_blob()?),
+            account: row.get(0)?,
+            written_at: row.get::<_, Option<i64>>(1)?.map(UnixMillis),
+            expires_on: row.get::<_, Option<i64>>(2)?.map(UnixSeconds),
+            version: row.get(3)?,
+            value: Blob::copy_of(row.get_ref(4)?.as_blob()?),
         })
     }
 
-    /// The entry. `Corrupt`: the row is damaged, or was moved here from another place, which `belongs` tells of a plaintext
-    /// entry; sealed ones are whole, and bound to their place. Else the protector's errors.
+    /// The entry with this tag; one that was `asked` for by its id has that one. `Corrupt`: the row is damaged, or was moved
+    /// here from another place, which `belongs` tells of a plaintext entry; sealed ones are whole, and bound to their place.
+    /// Else the protector's errors.
     pub(crate) fn open(
         &self,
         protector: Option<&dyn Protector>,
         key: &PartitionKey,
+        tag: &Tag,
+        asked: Option<&EntryId>,
         belongs: impl FnOnce(&Entry) -> bool,
     ) -> Result<Stored> {
         let plaintext = match protector {
             None => self.value.clone(),
-            Some(protector) => protector.unprotect(self.value.expose(), &self.context(key))?,
+            Some(protector) => protector.unprotect(self.value.expose(), &self.context(key, tag))?,
         };
-        let entry = decode(&plaintext, self.written_at, self.expires_on).ok_or_else(damaged)?;
+        let entry = decode(&plaintext, self.written_at, self.expires_on, asked).ok_or_else(damaged)?;
         if protector.is_none() && !belongs(&entry) {
             return Err(damaged());
         }
         Ok(Stored { entry, version: Version::new(&self.version) })
     }
 
+    fn context<'a>(&'a self, partition: &'a PartitionKey, tag: &'a Tag) -> Context<'a> {
+        context(partition, tag, self.account.as_ref(), self.written_at, self.expires_on)
+    }
+}
+
+/// A row as it was read, not opened yet.
+pub(crate) struct StoredRow {
+    pub(crate) id: i64,
+    pub(crate) tag: Tag,
+    kind: i64,
+    sealed: Sealed,
+}
+
+impl StoredRow {
+    pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { sealed: Sealed::read(row)?, id: row.get(5)?, tag: row.get(6)?, kind: row.get(7)? })
+    }
+
+    /// The entry. Errors as [`Sealed::open`] has.
+    pub(crate) fn open(
+        &self,
+        protector: Option<&dyn Protector>,
+        key: &PartitionKey,
+        belongs: impl FnOnce(&Entry) -> bool,
+    ) -> Result<Stored> {
+        self.sealed.open(protector, key, &self.tag, None, belongs)
+    }
+
     /// The value as it is stored.
     pub(crate) fn value(&self) -> &[u8] {
-        self.value.expose()
+        self.sealed.value.expose()
     }
 
     /// Puts the row into another database, as it is.
@@ -80,19 +108,10 @@ impl StoredRow {
         let sql =
             "INSERT INTO entry (id, tag, partition, kind, account, written_at, expires_on, due, version, terms, value)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10)";
-        let (written_at, expires_on) = (self.written_at.map(|at| at.0), self.expires_on.map(|at| at.0));
-        let values = (
-            self.id,
-            self.tag,
-            partition,
-            self.kind,
-            self.account,
-            written_at,
-            expires_on,
-            self.version,
-            terms,
-            self.value.expose(),
-        );
+        let Sealed { account, written_at, expires_on, version, value } = &self.sealed;
+        let (written_at, expires_on) = (written_at.map(|at| at.0), expires_on.map(|at| at.0));
+        let values =
+            (self.id, self.tag, partition, self.kind, account, written_at, expires_on, version, terms, value.expose());
         connection.prepare_cached(sql)?.execute(values).map(drop)
     }
 
@@ -101,23 +120,20 @@ impl StoredRow {
         let account = entry.account.as_ref();
         let account = account.map(|of| tags.account(partition, &of.home_account_id, &of.environment));
         (tags.entry(partition, &entry.id), tags.version(partition, entry), account)
-            == (self.tag, self.version, self.account)
+            == (self.tag, self.sealed.version, self.sealed.account)
     }
 
     /// The same value under another key of the same protector.
     pub(crate) fn sealed_again(&self, protector: &dyn Protector, key: &PartitionKey) -> Result<Vec<u8>> {
-        let plaintext = protector.unprotect(self.value.expose(), &self.context(key))?;
-        protector.protect(plaintext.expose(), &self.context(key))
+        let context = self.sealed.context(key, &self.tag);
+        let plaintext = protector.unprotect(self.sealed.value.expose(), &context)?;
+        protector.protect(plaintext.expose(), &context)
     }
 
     /// What stands for the id of an entry that cannot be read: its section, and the tag of its key.
     fn unreadable(&self) -> EntryId {
         let tag = u128::from_be_bytes(self.tag);
         EntryId::new(section_of(self.kind).unwrap_or("unknown"), format!("unreadable-{tag:032x}"))
-    }
-
-    fn context<'a>(&'a self, partition: &'a PartitionKey) -> Context<'a> {
-        context(partition, &self.tag, self.account.as_ref(), self.written_at, self.expires_on)
     }
 }
 

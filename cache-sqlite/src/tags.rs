@@ -42,38 +42,43 @@ impl Tags {
     }
 
     pub(crate) fn partition(&self, partition: &PartitionKey) -> PartitionTag {
-        PartitionTag(self.tag(1, &[&Zeroizing::new(partition.to_bytes())]))
+        PartitionTag(self.tag(1, [&Zeroizing::new(partition.to_bytes())]))
     }
 
     pub(crate) fn entry(&self, partition: PartitionTag, id: &EntryId) -> Tag {
-        self.tag(2, &[&partition.0, id.section().as_bytes(), id.key().as_bytes()])
+        self.tag(2, [&partition.0, id.section().as_bytes(), id.key().as_bytes()])
     }
 
     /// Home account ids are compared exactly, hosts ignoring case and port.
     pub(crate) fn account(&self, partition: PartitionTag, home_account_id: &str, environment: &str) -> Tag {
-        self.tag(3, &[&partition.0, home_account_id.as_bytes(), account_host(environment).as_bytes()])
+        self.tag(3, [&partition.0, home_account_id.as_bytes(), account_host(environment).as_bytes()])
     }
 
     pub(crate) fn term(&self, partition: PartitionTag, term: &LookupTerm) -> Tag {
-        self.tag(4, &[&partition.0, term.as_bytes()])
+        self.tag(4, [&partition.0, term.as_bytes()])
     }
 
     /// The version of an entry: equal content in one partition has an equal one. It tells nothing of the content, nor
     /// which partitions hold the same.
     pub(crate) fn version(&self, partition: PartitionTag, entry: &Entry) -> Tag {
-        self.tag(5, &[&partition.0, entry.id.section().as_bytes(), entry.id.key().as_bytes(), entry.json.expose()])
+        self.tag(5, [&partition.0, entry.id.section().as_bytes(), entry.id.key().as_bytes(), entry.json.expose()])
     }
 
     pub(crate) fn lease(&self, partition: PartitionTag, name: &str) -> Tag {
-        self.tag(6, &[&partition.0, name.as_bytes()])
+        self.tag(6, [&partition.0, name.as_bytes()])
     }
 
-    /// Each part is preceded by its length, so that no two lists of parts run into the same bytes.
-    fn tag(&self, what: u8, parts: &[&[u8]]) -> Tag {
+    /// The lengths of all parts come first, so that no two lists of parts run into the same bytes.
+    fn tag<const N: usize>(&self, what: u8, parts: [&[u8]; N]) -> Tag {
+        const { assert!(N <= 4, "there is room for the lengths") };
+        let mut head = [0; 33];
+        head[0] = what;
+        for (length, part) in head[1..].as_chunks_mut::<8>().0.iter_mut().zip(parts) {
+            *length = (part.len() as u64).to_le_bytes();
+        }
         let mut mac = self.0.clone();
-        mac.update(&[what]);
+        mac.update(&head);
         for part in parts {
-            mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part);
         }
         let full: [u8; 32] = mac.finalize().into_bytes().into();
