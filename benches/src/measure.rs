@@ -3,6 +3,8 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use crate::population::Random;
+
 /// One of several things that are measured beside each other. A call runs one block and answers what a single
 /// operation took in it, in nanoseconds.
 pub type Contender<'a> = Box<dyn FnMut() -> f64 + 'a>;
@@ -22,13 +24,16 @@ pub struct Ratio {
     pub upper: f64,
 }
 
-/// Runs a block of each contender per round, every other round in reverse order, so that whatever slows the machine down
-/// for a while meets all of them. The first round is not counted.
+/// Runs a block of each contender per round, so that whatever slows the machine down for a while meets all of them; in
+/// another order each time, since what came just before counts: a disk that has flushed is quick for a moment. The first
+/// round is not counted.
 pub fn interleaved<const N: usize>(rounds: usize, mut contenders: [Contender<'_>; N]) -> [Samples; N] {
     let mut samples = std::array::from_fn(|_| Samples(Vec::with_capacity(rounds)));
+    let mut order: [usize; N] = std::array::from_fn(|which| which);
+    let mut random = Random(7);
     for round in 0..=rounds {
-        for place in 0..N {
-            let which = if round % 2 == 0 { place } else { N - 1 - place };
+        (1..N).for_each(|place| order.swap(place, random.below(place + 1)));
+        for which in order {
             let took = contenders[which]();
             if round > 0 {
                 samples[which].0.push(took);
@@ -183,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn contenders_alternate_and_the_first_round_does_not_count() {
+    fn each_round_has_each_contender_once_in_changing_order_and_the_first_does_not_count() {
         let order = std::cell::RefCell::new(Vec::new());
         let contender = |name: f64| -> Contender<'_> {
             let order = &order;
@@ -194,9 +199,15 @@ mod tests {
                 if round == 1.0 { 1e9 } else { name * round }
             })
         };
-        let [a, b] = interleaved(3, [contender(1.0), contender(2.0)]);
-        assert_eq!(*order.borrow(), [1.0, 2.0, 2.0, 1.0, 1.0, 2.0, 2.0, 1.0]);
-        assert_eq!((a.median(), b.median()), (3.0, 6.0));
+        let [a, b] = interleaved(31, [contender(1.0), contender(2.0)]);
+        let order = order.borrow();
+        let (rounds, rest) = order.as_chunks::<2>();
+        assert_eq!((rounds.len(), rest), (32, &[][..]));
+        let forward = rounds.iter().filter(|round| **round == [1.0, 2.0]).count();
+        let backward = rounds.iter().filter(|round| **round == [2.0, 1.0]).count();
+        assert_eq!(forward + backward, 32);
+        assert!(forward > 8 && backward > 8, "{forward} times in order");
+        assert_eq!((a.median(), b.median()), (17.0, 34.0));
         let ratio = b.over(&a);
         assert_eq!((ratio.lower, ratio.median, ratio.upper), (2.0, 2.0, 2.0));
     }

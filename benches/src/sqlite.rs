@@ -1,6 +1,7 @@
 //! Databases of any size for the SQLite store, and its limits: statements that stay prepared, with nothing of a store
 //! around them.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -175,6 +176,8 @@ pub fn data_version(connection: &Connection) -> impl FnMut() -> i64 {
 pub struct Rows {
     connection: Connection,
     hashes: Vec<Tag>,
+    /// Counts all upserts: a value that is there already would not be written.
+    values: Cell<u64>,
 }
 
 impl Rows {
@@ -202,7 +205,7 @@ impl Rows {
                 || select.query_row((number(random.below(count) + 1),), |row| row.get(0)).expect("it is there");
             (0..2_000).map(|_| hash()).collect()
         };
-        let rows = Self { connection, hashes };
+        let rows = Self { connection, hashes, values: Cell::new(0) };
         warm_up(&rows.connection, rows.upsert());
         rows
     }
@@ -215,9 +218,10 @@ impl Rows {
             "INSERT INTO entry (hash, value) VALUES (?1, ?2) ON CONFLICT (hash) DO UPDATE SET value = excluded.value",
         );
         let mut hashes = self.hashes.iter().cycle();
-        let (mut random, mut value) = (Random(5), vec![0; VALUE_LENGTH]);
+        let mut value = vec![0; VALUE_LENGTH];
         move || {
-            value[..8].copy_from_slice(&random.next().to_le_bytes());
+            self.values.update(|count| count + 1);
+            value[..8].copy_from_slice(&self.values.get().to_le_bytes());
             begin.execute(()).expect("nobody else writes");
             upsert.execute((hashes.next(), &value)).expect("a row");
             commit.execute(()).expect("the disk works");
