@@ -190,7 +190,7 @@ pub(crate) fn commit(table: &mut Table) {
         table.times(
             &format!("SQLite: commit beside its statements, {name}, 1k"),
             "the same commit; limit: the rows that it changes in the store's own tables, changed by statements that stay \
-             prepared: the entry, and the generation of the partition",
+             prepared: the entry with its index of expiries, and the generation of the partition",
             [&ours, &by_hand],
             Target::None,
         );

@@ -42,9 +42,6 @@ pub enum Partitions {
     One,
 }
 
-/// Seconds since 1970, later than any token of a new database expires.
-const LATER: i64 = 1 << 32;
-
 /// Users with a partition beside the large one.
 pub const SMALL: usize = 1_000;
 
@@ -242,8 +239,8 @@ fn warm_up(connection: &Connection, mut commit: impl FnMut()) {
     synchronous(mode);
 }
 
-/// Changes what a commit of one renewed token changes in a store's own tables: its row, and the generation of its partition;
-/// with nothing of a store around it.
+/// Changes what a commit of one renewed token changes in a store's own tables: its row, the place of its expiry in the index,
+/// and the generation of its partition; with nothing of a store around it.
 pub fn renewals(store: &Connection, tokens: Tokens) -> impl FnMut() {
     let prepare = |sql| store.prepare(sql).expect("the store's tables");
     let rows: Vec<(Tag, i64)> = {
@@ -263,7 +260,7 @@ pub fn renewals(store: &Connection, tokens: Tokens) -> impl FnMut() {
         value[..8].copy_from_slice(&new.to_le_bytes());
         begin.execute(()).expect("nobody else writes");
         let id: i64 = find.query_row((tag,), |row| row.get(0)).expect("it is there");
-        renew.execute((id, LATER + number(random.below(1 << 20)), &value[..16], &value)).expect("a row");
+        renew.execute((id, number(random.below(1 << 31)), &value[..16], &value)).expect("a row");
         count.execute((partition,)).expect("a row");
         commit.execute(()).expect("the disk works");
     };

@@ -21,9 +21,8 @@ pub(crate) const VERSION: i32 = 1;
 ///   something.
 /// - `entry`: small columns first, the value last, since SQLite reads a row from its front. `terms` are the tags that the
 ///   entry stands under in `term`, one after the other.
-/// - `entry_in_partition` serves loading, eviction, pruning and counting. It has not when an entry expires but when it is
-///   `due`: a moment that is no later. A token that is renewed in place expires later and stays due as it was, so that a
-///   commit leaves this index alone; eviction and pruning, which alone need the order, move what they find due too early.
+/// - `entry_in_partition` serves loading, eviction, pruning and counting without touching a value; refreshing a token in
+///   place moves its entry within one page of it.
 /// - `lease`: a lease, its present or last holder, and the highest fence that was given out or seen.
 const VERSION_1: &str = "
 CREATE TABLE store (
@@ -47,12 +46,11 @@ CREATE TABLE entry (
     account BLOB,
     written_at INTEGER,
     expires_on INTEGER,
-    due INTEGER CHECK (due IS expires_on OR coalesce(due < expires_on, 0)),
     version BLOB NOT NULL,
     terms BLOB NOT NULL,
     value BLOB NOT NULL
 ) STRICT;
-CREATE INDEX entry_in_partition ON entry (partition, kind, due);
+CREATE INDEX entry_in_partition ON entry (partition, kind, expires_on);
 CREATE INDEX entry_of_account ON entry (account, kind) WHERE account IS NOT NULL;
 CREATE TABLE term (
     tag BLOB NOT NULL,

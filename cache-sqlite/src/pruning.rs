@@ -29,16 +29,16 @@ impl SqliteStore {
 
 fn prune(inner: &Inner, now: UnixSeconds) -> Result<usize> {
     let failed = |error| of_sqlite(PRUNING, error);
-    let (mut pruned, mut after) = (0, Found { partition: 0, kind: 0, due: i64::MIN, id: 0 });
+    let (mut pruned, mut after) = (0, Found { partition: 0, kind: 0, expires_on: i64::MIN, id: 0 });
     // No database is made to delete something from it.
     while inner.present()?.is_some() {
         // Looked for without the right to write. From the index alone, partition by partition.
         let found = inner.read(|database| {
             database.readers.with(|reader| {
-                let sql = "SELECT partition, kind, due, id FROM entry INDEXED BY entry_in_partition
-                           WHERE (partition, kind, due, id) > (?1, ?2, ?3, ?4) AND due < ?5
-                           ORDER BY partition, kind, due, id LIMIT ?6";
-                let values = (after.partition, after.kind, after.due, after.id, now.0, BATCH);
+                let sql = "SELECT partition, kind, expires_on, id FROM entry INDEXED BY entry_in_partition
+                           WHERE (partition, kind, expires_on, id) > (?1, ?2, ?3, ?4) AND expires_on < ?5
+                           ORDER BY partition, kind, expires_on, id LIMIT ?6";
+                let values = (after.partition, after.kind, after.expires_on, after.id, now.0, BATCH);
                 rows(&reader.connection, sql, values, Found::read).map_err(failed)
             })
         })?;
@@ -61,22 +61,22 @@ fn prune(inner: &Inner, now: UnixSeconds) -> Result<usize> {
     Ok(pruned)
 }
 
-/// An entry that was due, as the index names it.
+/// An entry that had expired, as the index names it.
 #[derive(Clone, Copy)]
 struct Found {
     partition: i64,
     kind: i64,
-    due: i64,
+    expires_on: i64,
     id: i64,
 }
 
 impl Found {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self { partition: row.get(0)?, kind: row.get(1)?, due: row.get(2)?, id: row.get(3)? })
+        Ok(Self { partition: row.get(0)?, kind: row.get(1)?, expires_on: row.get(2)?, id: row.get(3)? })
     }
 }
 
-/// Drops those of these entries, each with its partition, that have expired. The others were renewed: they are due later.
+/// Drops those of these entries, each with its partition, that are expired still.
 fn drop_expired(transaction: &Transaction<'_>, found: &[Found], now: UnixSeconds) -> rusqlite::Result<usize> {
     let mut dropped = 0;
     for of_partition in found.chunk_by(|one, other| one.partition == other.partition) {
@@ -84,10 +84,6 @@ fn drop_expired(transaction: &Transaction<'_>, found: &[Found], now: UnixSeconds
         for Found { id, partition, .. } in of_partition {
             let sql = "SELECT terms FROM entry WHERE id = ?1 AND partition = ?2 AND expires_on < ?3";
             let found: Vec<Vec<u8>> = rows(transaction.connection(), sql, (id, partition, now.0), |row| row.get(0))?;
-            if found.is_empty() {
-                let sql = "UPDATE entry SET due = expires_on WHERE id = ?1 AND partition = ?2";
-                transaction.prepared(sql)?.execute((id, partition))?;
-            }
             for terms in found {
                 delete(transaction, *id, &terms)?;
                 count += 1;

@@ -301,7 +301,7 @@ fn entry_ids(connection: &Connection) -> BTreeSet<i64> {
         "SELECT id FROM entry NOT INDEXED ORDER BY id DESC",
         "SELECT id FROM entry INDEXED BY sqlite_autoindex_entry_1 ORDER BY tag",
         "SELECT id FROM entry INDEXED BY sqlite_autoindex_entry_1 ORDER BY tag DESC",
-        "SELECT id FROM entry INDEXED BY entry_in_partition ORDER BY partition, kind, due",
+        "SELECT id FROM entry INDEXED BY entry_in_partition ORDER BY partition, kind, expires_on",
     ];
     ways.into_iter().flat_map(|sql| readable(connection, sql, |row| row.get(0))).collect()
 }

@@ -105,9 +105,8 @@ impl StoredRow {
 
     /// Puts the row into another database, as it is.
     pub(crate) fn insert(&self, connection: &Connection, partition: i64, terms: &[u8]) -> rusqlite::Result<()> {
-        let sql =
-            "INSERT INTO entry (id, tag, partition, kind, account, written_at, expires_on, due, version, terms, value)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10)";
+        let sql = "INSERT INTO entry (id, tag, partition, kind, account, written_at, expires_on, version, terms, value)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         let Sealed { account, written_at, expires_on, version, value } = &self.sealed;
         let (written_at, expires_on) = (written_at.map(|at| at.0), expires_on.map(|at| at.0));
         let values =

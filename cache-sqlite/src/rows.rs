@@ -56,7 +56,6 @@ pub(crate) struct Present {
     pub(crate) id: i64,
     pub(crate) version: Tag,
     written_at: Option<UnixMillis>,
-    due: Option<i64>,
     account: Option<Tag>,
     terms: Vec<u8>,
 }
@@ -96,7 +95,7 @@ impl<'a, 't> Rows<'a, 't> {
         match self.known.entry(tag) {
             Occupied(known) => Ok(known.into_mut()),
             Vacant(place) => {
-                let sql = "SELECT id, version, written_at, due, account, terms FROM entry WHERE tag = ?1";
+                let sql = "SELECT id, version, written_at, account, terms FROM entry WHERE tag = ?1";
                 let now = self.transaction.prepared(sql)?.query_row((tag,), Present::read).optional()?;
                 Ok(place.insert(Known { before: now.as_ref().map(|now| now.version), now }))
             }
@@ -113,9 +112,8 @@ impl<'a, 't> Rows<'a, 't> {
         let partition = self.partition_row()?;
         partition.entries += 1;
         let partition = partition.id;
-        let sql =
-            "INSERT INTO entry (tag, partition, kind, account, written_at, expires_on, due, version, terms, value)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)";
+        let sql = "INSERT INTO entry (tag, partition, kind, account, written_at, expires_on, version, terms, value)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
         let entry = new.entry;
         let (written_at, expires_on) = (entry.written_at.map(|at| at.0), entry.expires_on.map(|at| at.0));
         let kind = kind(entry.id.section());
@@ -134,29 +132,27 @@ impl<'a, 't> Rows<'a, 't> {
         };
         let id = insert().map_err(committing)?;
         self.set_terms(id, &[], &new.terms).map_err(committing)?;
-        Ok(new.present(id, expires_on))
+        Ok(new.present(id))
     }
 
     pub(crate) fn replace(&mut self, old: &Present, new: &NewRow<'_>) -> rusqlite::Result<Present> {
         let entry = new.entry;
         let (written_at, expires_on) = (entry.written_at.map(|at| at.0), entry.expires_on.map(|at| at.0));
-        let due = old.due.filter(|due| Some(*due) <= expires_on).or(expires_on);
-        if old.account == new.account && old.due == due {
-            // Most writes: the indexes stay as they are.
+        if old.account == new.account {
+            // Most writes: the index of accounts stays as it is.
             let sql =
                 "UPDATE entry SET written_at = ?2, expires_on = ?3, version = ?4, terms = ?5, value = ?6 WHERE id = ?1";
             let values = (old.id, written_at, expires_on, new.version, &new.terms, new.value.expose());
             self.transaction.prepared(sql)?.execute(values)?;
         } else {
             let sql =
-                "UPDATE entry SET account = ?2, written_at = ?3, expires_on = ?4, due = ?5, version = ?6, terms = ?7, value = ?8
-                 WHERE id = ?1";
-            let values =
-                (old.id, new.account, written_at, expires_on, due, new.version, &new.terms, new.value.expose());
+                "UPDATE entry SET account = ?2, written_at = ?3, expires_on = ?4, version = ?5, terms = ?6, value = ?7
+                       WHERE id = ?1";
+            let values = (old.id, new.account, written_at, expires_on, new.version, &new.terms, new.value.expose());
             self.transaction.prepared(sql)?.execute(values)?;
         }
         self.set_terms(old.id, &old.terms, &new.terms)?;
-        Ok(new.present(old.id, due))
+        Ok(new.present(old.id))
     }
 
     /// Whether the row holds what it should.
@@ -236,12 +232,11 @@ pub(crate) struct NewRow<'e> {
 }
 
 impl NewRow<'_> {
-    pub(crate) fn present(&self, id: i64, due: Option<i64>) -> Present {
+    pub(crate) fn present(&self, id: i64) -> Present {
         Present {
             id,
             version: self.version,
             written_at: self.entry.written_at,
-            due,
             account: self.account,
             terms: self.terms.clone(),
         }
@@ -254,9 +249,8 @@ impl Present {
             id: row.get(0)?,
             version: row.get(1)?,
             written_at: row.get::<_, Option<i64>>(2)?.map(UnixMillis),
-            due: row.get(3)?,
-            account: row.get(4)?,
-            terms: row.get(5)?,
+            account: row.get(3)?,
+            terms: row.get(4)?,
         })
     }
 

@@ -297,7 +297,7 @@ fn a_row_that_was_moved_by_sql_is_not_handed_out() {
         "UPDATE entry SET value = (SELECT value FROM entry WHERE id = 13) WHERE id < 13",
         "UPDATE entry SET account = zeroblob(16)",
     ];
-    let dates = ["UPDATE entry SET written_at = 1", "UPDATE entry SET expires_on = 99999999999, due = 99999999999"];
+    let dates = ["UPDATE entry SET written_at = 1", "UPDATE entry SET expires_on = 99999999999"];
     for (n, open) in KINDS.into_iter().enumerate() {
         let whole = database(open);
         // The dates of plaintext rows are only as good as the disk.

@@ -77,35 +77,6 @@ fn a_full_partition_evicts_access_tokens_that_expire_first() {
 }
 
 #[test]
-fn a_renewed_token_is_evicted_and_pruned_by_its_new_expiry() {
-    let folder = Folder::in_memory();
-    let store = folder.at().plaintext().most_entries(202).open().expect("settings");
-    let put = |name: &str, seconds: i64| {
-        let tokens = entries([token(name, NOW.plus(seconds))]).into_iter().filter(|entry| entry.expires_on.is_some());
-        put_all(&store, &PartitionKey::Shared, &tokens.collect::<Vec<_>>());
-    };
-    // More than are looked at together, each first with an expiry that says nothing of its order.
-    put_all(
-        &store,
-        &PartitionKey::Shared,
-        &entries((0..200).map(|n| token(&format!("t{n:03}"), NOW.plus(n * 37 % 200)))),
-    );
-    (0..200).for_each(|n| put(&format!("t{n:03}"), 1000 + n));
-    put("t007", 500);
-
-    (0..5).for_each(|n| put(&format!("new{n}"), 5000));
-    let left = tokens(&store, &PartitionKey::Shared);
-    let gone = (0..200).filter(|n| !left.contains(&format!("secret of t{n:03}")));
-    assert_eq!(gone.collect::<Vec<_>>(), [0, 1, 2, 3, 7], "the first to expire");
-
-    (0..5).for_each(|n| put(&format!("new{n}"), 6000));
-    assert_eq!(block_on(store.prune(NOW.plus(1006))).expect("pruned"), 2, "t004 and t005");
-    assert_eq!(block_on(store.prune(NOW.plus(5999))).expect("pruned"), 193, "all that were not renewed");
-    assert_eq!(count(&store, &PartitionKey::Shared), 7);
-    assert!(block_on(store.verify()).expect("verified").is_sound());
-}
-
-#[test]
 fn what_one_commit_writes_stays_whatever_the_bound() {
     let folder = Folder::in_memory();
     let store = folder.at().plaintext().most_entries(2).open().expect("settings");
