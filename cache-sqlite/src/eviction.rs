@@ -9,8 +9,8 @@ use crate::record::kind;
 use crate::rows::Rows;
 use crate::tags::Tag;
 
-/// Evicts access tokens that the commit has not written, those first that expire first, until the bound is kept or none is
-/// left; answers how many.
+/// Evicts access tokens that the commit has not written until the bound is kept or none is left: those first that expire
+/// first, and before them those that do not say when, since nothing else ever drops them. Answers how many.
 pub(crate) fn evict(rows: &mut Rows<'_, '_>) -> rusqlite::Result<usize> {
     let (Some(most), Some(row)) = (rows.commit.most_entries, rows.row) else { return Ok(0) };
     let excess = row.entries.saturating_sub(i64::try_from(most).unwrap_or(i64::MAX));
@@ -19,7 +19,10 @@ pub(crate) fn evict(rows: &mut Rows<'_, '_>) -> rusqlite::Result<usize> {
     }
     let written: HashSet<i64> = rows.known.values().filter_map(|known| Some(known.now.as_ref()?.id)).collect();
     let limit = excess.saturating_add(i64::try_from(written.len()).unwrap_or(i64::MAX));
-    let sql = "SELECT id, tag FROM entry WHERE partition = ?1 AND kind = ?2 ORDER BY expires_on LIMIT ?3";
+    // What the index says is asked of the table again: a refresh token is not evicted because of a damaged index.
+    let sql = "SELECT entry.id, entry.tag FROM entry AS indexed INDEXED BY entry_in_partition
+               CROSS JOIN entry ON entry.id = indexed.id AND entry.partition = ?1 AND entry.kind = ?2
+               WHERE indexed.partition = ?1 AND indexed.kind = ?2 ORDER BY indexed.expires_on LIMIT ?3";
     let values = (row.id, kind(section::ACCESS_TOKEN), limit);
     let mut oldest: Vec<(i64, Tag)> =
         connection::rows(rows.transaction.connection(), sql, values, |row| Ok((row.get(0)?, row.get(1)?)))?;

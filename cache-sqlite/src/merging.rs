@@ -82,12 +82,12 @@ impl Entries for Rows<'_, '_> {
         let (tag, version) = self.named(entry);
         let Some(present) = self.present(tag).map_err(committing)?.now.clone() else { return Ok(None) };
         let is_same = present.version == version;
-        // A damaged entry is not what it was, whatever its version says: it is written again, and others see that.
-        let same_content = is_same && self.is_readable(present.id)?;
-        if is_same && !same_content {
-            self.present(tag).map_err(committing)?.before = None;
+        // A damaged entry is not what it says it is, neither its version nor its time: any put heals it. Read only where
+        // it would make a difference.
+        if (is_same || present.is_newer_than(entry)) && self.is_damaged(present.id).map_err(committing)? {
+            return Ok(Some(Facts { written_at: None, ..present.facts() }));
         }
-        Ok(Some(Facts { same_content, ..present.facts() }))
+        Ok(Some(Facts { same_content: is_same, ..present.facts() }))
     }
 
     fn facts_of(&mut self, id: &EntryId) -> Result<Option<Facts>> {
@@ -125,7 +125,8 @@ impl Entries for Rows<'_, '_> {
             Some(old) => self.replace(&old, &new).map_err(committing)?,
             None => self.insert(tag, &new)?,
         };
-        self.present(tag).map_err(committing)?.now = Some(present);
+        let known = self.present(tag).map_err(committing)?;
+        (known.now, known.is_written) = (Some(present), true);
         Ok(())
     }
 

@@ -25,7 +25,8 @@ pub(crate) struct Reader {
     /// What `PRAGMA data_version` said when the stamps were read; it is this connection's own count.
     pub(crate) data_version: i64,
     pub(crate) stamps: HashMap<PartitionKey, Option<Version>, RandomState>,
-    /// The tags of partitions that were asked for: a look at a map is several times cheaper than a keyed hash.
+    /// The tags of partitions that were asked for: a look at a map is several times cheaper than a keyed hash. The hash of
+    /// the map withstands no chosen names, and need not: neither map grows beyond [`REMEMBERED`].
     tags: HashMap<PartitionKey, PartitionTag, RandomState>,
 }
 

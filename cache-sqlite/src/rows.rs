@@ -48,6 +48,8 @@ pub(crate) struct Named {
 pub(crate) struct Known {
     pub(crate) before: Option<Tag>,
     pub(crate) now: Option<Present>,
+    /// Also one that was damaged, and says again what it said: others have read the partition without it.
+    pub(crate) is_written: bool,
 }
 
 /// The row of an entry, without its value.
@@ -73,7 +75,11 @@ impl<'a, 't> Rows<'a, 't> {
 
     /// Whether an entry is another than the commit has found.
     pub(crate) fn is_changed(&self) -> bool {
-        self.known.values().any(|known| known.before != known.now.as_ref().map(|now| now.version))
+        let is_changed = |known: &Known| {
+            let now = known.now.as_ref();
+            known.before != now.map(|now| now.version) || known.is_written && now.is_some()
+        };
+        self.known.values().any(is_changed)
     }
 
     /// The tag of an entry and the version that it has here.
@@ -97,7 +103,7 @@ impl<'a, 't> Rows<'a, 't> {
             Vacant(place) => {
                 let sql = "SELECT id, version, written_at, account, terms FROM entry WHERE tag = ?1";
                 let now = self.transaction.prepared(sql)?.query_row((tag,), Present::read).optional()?;
-                Ok(place.insert(Known { before: now.as_ref().map(|now| now.version), now }))
+                Ok(place.insert(Known { before: now.as_ref().map(|now| now.version), now, is_written: false }))
             }
         }
     }
@@ -155,19 +161,13 @@ impl<'a, 't> Rows<'a, 't> {
         Ok(new.present(old.id))
     }
 
-    /// Whether the row holds what it should.
-    pub(crate) fn is_readable(&self, id: i64) -> Result<bool> {
+    /// Whether the row is there and holds something else than it should. What cannot be told without a key is not.
+    pub(crate) fn is_damaged(&self, id: i64) -> rusqlite::Result<bool> {
         let Commit { database, protector, partition, .. } = *self.commit;
-        let read = || {
-            let mut sql = self.transaction.prepared(select_rows!(" FROM entry WHERE id = ?1"))?;
-            sql.query_row((id,), StoredRow::read)
-        };
-        let row = read().map_err(committing)?;
-        match row.open(protector, partition, |entry| row.is_of(entry, &database.tags, self.tag)) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(false),
-            Err(error) => Err(error),
-        }
+        let mut sql = self.transaction.prepared(select_rows!(" FROM entry WHERE id = ?1"))?;
+        let row = sql.query_row((id,), StoredRow::read)?;
+        let opened = row.open(protector, partition, |entry| row.is_of(entry, &database.tags, self.tag));
+        Ok(opened.is_err_and(|error| error.kind() == ErrorKind::Corrupt))
     }
 
     /// Deletes the row of an entry.
@@ -252,6 +252,11 @@ impl Present {
             account: row.get(3)?,
             terms: row.get(4)?,
         })
+    }
+
+    /// Whether it says that it was written after `entry`.
+    pub(crate) fn is_newer_than(&self, entry: &Entry) -> bool {
+        self.written_at > entry.written_at
     }
 
     pub(crate) fn facts(&self) -> Facts {

@@ -6,7 +6,9 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 
-use cache_core::{CacheStore as _, Change, Changes, Entry, EntryId, Error, ErrorKind, PartitionKey, Stored};
+use cache_core::{
+    CacheStore as _, Change, Changes, Entry, EntryId, Error, ErrorKind, PartitionKey, Stored, UnixMillis,
+};
 use cache_sqlite::{SqliteStore, SqliteStoreBuilder};
 use cache_testkit::access_tokens::{keys, put};
 use cache_testkit::promises::length;
@@ -266,6 +268,40 @@ fn a_damaged_entry_is_left_out_and_told_and_its_next_write_heals_it() {
 }
 
 #[test]
+fn a_damaged_entry_that_is_healed_and_removed_at_once_is_gone_for_all() {
+    for open in KINDS {
+        let folder = Folder::in_memory();
+        let store = open(folder.at()).open().expect("a path");
+        put(&store, &SHARED, "sound").expect("written");
+        put(&store, &SHARED, "damaged").expect("written");
+        let id = EntryId::new("AccessToken", "damaged");
+        let found = pollster::block_on(store.get(&SHARED, std::slice::from_ref(&id))).expect("read").remove(0);
+        damage_last_entry(&folder.database());
+        let both = Changes::new(vec![Change::put(found.expect("it is there").entry), Change::remove(id)]);
+        let done = pollster::block_on(store.commit(&SHARED, &both)).expect("committed");
+        assert_ne!(done.before, done.after, "whoever has loaded both loads again");
+        assert_eq!((keys(&store, &SHARED).expect("read"), counted(&folder)), (vec!["sound".to_owned()], 1));
+    }
+}
+
+/// A damaged time would keep an entry from being written until it has come.
+#[test]
+fn a_damaged_time_is_no_reason_to_keep_an_entry() {
+    let folder = Folder::in_memory();
+    let store = folder.protected();
+    put(&store, &SHARED, "damaged").expect("written");
+    let load = || pollster::block_on(store.load(&SHARED)).expect("a sound database").expect("something is there");
+    let entry = Entry { written_at: Some(UnixMillis(1_700_000_000_000)), ..load().entries.remove(0).entry };
+    connection(&folder.database()).execute("UPDATE entry SET written_at = 1 << 60", ()).expect("altered");
+    assert_eq!((load().entries.len(), load().unreadable.len()), (0, 1));
+    let again = Changes::new(vec![Change::put(entry)]);
+    assert_eq!(pollster::block_on(store.commit(&SHARED, &again)).expect("committed").skipped, []);
+    assert_eq!((load().entries.len(), load().unreadable.len()), (1, 0));
+    let done = pollster::block_on(store.commit(&SHARED, &again)).expect("committed");
+    assert_eq!(done.before, done.after, "nothing was left to heal");
+}
+
+#[test]
 fn a_count_that_is_wrong_loses_no_entry() {
     let folder = Folder::in_memory();
     let store = folder.plaintext();
@@ -278,8 +314,13 @@ fn a_count_that_is_wrong_loses_no_entry() {
     assert_eq!(keys(&store, &SHARED).expect("read"), ["b", "c"]);
     put(&store, &SHARED, "d").expect("written");
     assert_eq!(keys(&store, &SHARED).expect("read"), ["b", "c", "d"]);
+    assert_eq!(counted(&folder), 3);
+}
+
+/// How many entries the only partition says it has.
+fn counted(folder: &Folder) -> i64 {
     let counted = connection(&folder.database()).query_row("SELECT entries FROM partition", (), |row| row.get(0));
-    assert_eq!(counted, Ok(3));
+    counted.expect("there is one")
 }
 
 /// What somebody can do who may write to the file and has no key.

@@ -4,6 +4,7 @@ mod common;
 
 use std::sync::mpsc;
 
+use cache_core::schema::section;
 use cache_core::{CacheStore as _, Change, Changes, ErrorKind, PartitionKey};
 use cache_testkit::entries::access_token;
 use cache_testkit::process;
@@ -196,4 +197,45 @@ fn pruning_ends_though_an_index_names_what_is_not_there() {
     std::thread::spawn(move || ends.send(block_on(store.prune(NOW)).map_err(|error| error.kind())));
     let pruned = end.recv_timeout(process::DEADLINE).expect("it does not go round in circles");
     assert!(matches!(pruned, Ok(0) | Err(ErrorKind::Corrupt)), "{pruned:?}");
+}
+
+/// An index whose row of a token that is gone fits a refresh token, which has got its number since.
+#[test]
+fn a_refresh_token_is_not_evicted_because_of_a_damaged_index() {
+    let folder = Folder::in_memory();
+    let only = |tokens| entries(tokens).into_iter().filter(|entry| entry.expires_on.is_some()).collect::<Vec<_>>();
+    put_all(&folder.plaintext(), &PartitionKey::Shared, &only(vec![token("a", NOW.plus(900))]));
+    put_all(&folder.plaintext(), &PartitionKey::Shared, &only(vec![token("b", NOW.plus(100))]));
+    without_index(&folder, "entry_in_partition", |sql| {
+        assert_eq!(sql.execute("DELETE FROM entry WHERE id = (SELECT max(id) FROM entry)", ()).expect("deleted"), 1);
+    });
+    let refresh_token = entries([]).into_iter().find(|entry| entry.id.section() == section::REFRESH_TOKEN);
+    put_all(&folder.plaintext(), &PartitionKey::Shared, refresh_token.as_slice());
+    let store = folder.at().plaintext().most_entries(2).open().expect("settings");
+    put_all(&store, &PartitionKey::Shared, &only(vec![token("c", NOW.plus(500))]));
+    let id = refresh_token.expect("a user has one").id;
+    assert!(block_on(store.get(&PartitionKey::Shared, &[id])).expect("read").remove(0).is_some());
+    assert_eq!(tokens(&store, &PartitionKey::Shared), ["secret of c"]);
+}
+
+#[test]
+fn an_index_that_says_something_else_than_its_table_is_found_and_made_anew() {
+    for other in ["expires_on = expires_on - 1024", "kind = kind + 1", "partition = partition + 1"] {
+        let folder = Folder::in_memory();
+        let tokens = || entries([token("old", NOW.plus(-50)), token("new", NOW.plus(50))]);
+        put_all(&folder.plaintext(), &PartitionKey::Shared, &tokens());
+        without_index(&folder, "entry_in_partition", |sql| {
+            let one = "WHERE id = (SELECT min(id) FROM entry WHERE expires_on IS NOT NULL)";
+            assert_eq!(sql.execute(&format!("UPDATE entry SET {other} {one}"), ()).expect("altered"), 1);
+        });
+        let store = folder.plaintext();
+        let found = block_on(store.verify()).expect("verified");
+        assert!(found.problems.iter().any(|problem| problem.contains("by their partitions")), "{other}: {found:?}");
+        let recovered = block_on(store.recover()).expect("recovered");
+        assert_eq!(recovered.kept + recovered.lost, 4, "{other}");
+        assert!(block_on(store.verify()).expect("verified").is_sound(), "{other}");
+        block_on(store.prune(NOW)).expect("pruned");
+        put_all(&store, &PartitionKey::Shared, &tokens());
+        block_on(store.remove(&PartitionKey::Shared)).expect("removed");
+    }
 }
