@@ -10,6 +10,8 @@
 //! | key ring | rotation | [`KeyRing`] |
 //! | key service, keychain | keys that live elsewhere | [`KeySource`] |
 //!
+//! [`rows`] is for those who write a store of single entries: each is sealed by itself, under a name that tells nothing.
+//!
 //! The format is specified byte by byte in `docs/envelope.md`, with test vectors and with what is **not** protected:
 //! rollback to an older copy, code that runs as the same user, lengths.
 //!
@@ -27,6 +29,7 @@ mod key_ring;
 mod key_source;
 mod passphrase;
 mod primitives;
+pub mod rows;
 mod secret_file;
 #[cfg(test)]
 #[path = "../tests/vectors/case.rs"]

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cache_core::{Context, Error, ErrorKind, Protection, Protector, Result};
+use cache_core::{Error, ErrorKind, Protection, Result};
+use cache_crypto::rows::{IndexKey, IndexKeyBytes, open_index_key, random, seal_index_key};
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -17,14 +18,13 @@ use crate::patience::Patience;
 use crate::place::{FileId, Place};
 use crate::readers::Readers;
 use crate::settings::Settings;
-use crate::tags::{KeyBytes, Tags, random};
 
 /// A database that was found at the path and opened. Another file may be there by now.
 pub(crate) struct Database {
     pub(crate) file: FileId,
     /// Random, and so unlike that of any other database that was or will be at the path.
     pub(crate) id: [u8; 8],
-    pub(crate) tags: Tags,
+    pub(crate) tags: IndexKey,
     pub(crate) readers: Readers,
     writer: Mutex<Connection>,
     lock_wait: Duration,
@@ -72,7 +72,7 @@ impl Database {
         Ok(Some(Arc::new(Self {
             file,
             id: row.id,
-            tags: Tags::with_key(&key),
+            tags: IndexKey::new(&key),
             readers,
             writer: Mutex::new(connection),
             lock_wait: settings.lock_wait,
@@ -82,11 +82,11 @@ impl Database {
 
     /// Makes a database with a new index key, where there is none.
     pub(crate) fn create(place: &Place, settings: &Settings) -> Result<()> {
-        let key = Tags::new_key()?;
+        let key = IndexKey::generate()?;
         let row = StoreRow {
             id: new_id()?,
             is_protected: settings.protection.is_protected(),
-            index_key: seal_index_key(&key, &settings.protection)?,
+            index_key: seal_index_key(NAME, &key, &settings.protection)?,
         };
         place.create(settings.lock_wait, |path| make(path, &row))
     }
@@ -162,40 +162,9 @@ pub(crate) fn new_id() -> Result<[u8; 8]> {
     Ok(id)
 }
 
-/// The index key as the database keeps it.
-pub(crate) fn seal_index_key(key: &KeyBytes, protection: &Protection) -> Result<Vec<u8>> {
-    match protection.protector() {
-        None => Ok(key.to_vec()),
-        Some(protector) => {
-            protector.prepare(None)?;
-            protector.protect(&key[..], &Context::index_key(NAME))
-        }
-    }
-}
-
-/// The index key of the database. Errors: the protector's; `KeyUnavailable`: the database is protected and the store has no
-/// protector; `Unsupported`: the other way round.
-pub(crate) fn index_key(row: &StoreRow, protection: &Protection) -> Result<KeyBytes> {
-    let damaged = || Error::new(ErrorKind::Corrupt, "the head of the database is damaged: it holds no index key");
-    let key = |bytes: &[u8]| bytes.try_into().map(KeyBytes::new).map_err(|_| damaged());
-    match (row.is_protected, protection.protector()) {
-        (false, None) => key(&row.index_key),
-        (true, Some(protector)) => key(open_sealed(protector, &row.index_key)?.expose()),
-        (true, None) => Err(Error::new(
-            ErrorKind::KeyUnavailable,
-            "the database is protected; give the protector that it was made with",
-        )),
-        (false, Some(_)) => Err(Error::new(
-            ErrorKind::Unsupported,
-            "the database is plaintext, and a protected one is asked for; copy its partitions into a new database, or open \
-             it with `plaintext`",
-        )),
-    }
-}
-
-fn open_sealed(protector: &dyn Protector, sealed: &[u8]) -> Result<cache_core::Blob> {
-    protector.prepare(Some(sealed))?;
-    protector.unprotect(sealed, &Context::index_key(NAME))
+/// The index key of the database. Errors as [`open_index_key`] has.
+pub(crate) fn index_key(row: &StoreRow, protection: &Protection) -> Result<IndexKeyBytes> {
+    open_index_key(NAME, &row.index_key, row.is_protected, protection)
 }
 
 fn open_connection(place: &Place, settings: &Settings) -> Result<(Connection, StoreRow)> {

@@ -3,11 +3,10 @@
 use std::collections::HashSet;
 
 use cache_core::schema::section;
+use cache_crypto::rows::{Tag, kind};
 
 use crate::connection;
-use crate::record::kind;
 use crate::rows::Rows;
-use crate::tags::Tag;
 
 /// Evicts access tokens that the commit has not written until the bound is kept or none is left: those first that expire
 /// first, and before them those that do not say when, since nothing else ever drops them. Answers how many.

@@ -1,11 +1,11 @@
 //! What the database shows without the key: how much there is of what, and when it expires.
 
 use cache_core::{Result, UnixSeconds};
+use cache_crypto::rows::section_of;
 
 use crate::connection::rows;
 use crate::error::reading;
 use crate::inner::named;
-use crate::record::section_of;
 use crate::store::SqliteStore;
 
 /// What a partition holds, as far as it shows without the key.

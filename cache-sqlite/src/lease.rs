@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{Error, ErrorKind, Lease, LeaseHandle, PartitionKey, Result, UnixMillis, async_trait, blocking_work};
+use cache_crypto::rows::{Tag, random};
 use rusqlite::OptionalExtension as _;
 
 use crate::connection::Transaction;
 use crate::error::of_sqlite;
 use crate::inner::{Inner, named};
 use crate::patience::Patience;
-use crate::tags::{Tag, random};
 
 /// How long a lease holds without a renewal.
 const LENGTH: Duration = Duration::from_secs(60);

@@ -3,15 +3,14 @@
 use cache_core::merge::{Entries, Facts, Merged, merge};
 use cache_core::schema::section;
 use cache_core::{Changes, Committed, Entry, EntryId, Fence, Result, Version};
+use cache_crypto::rows::{Tag, kind, seal_value};
 use rusqlite::OptionalExtension as _;
 
+use crate::NAME;
 use crate::connection::{Transaction, rows};
 use crate::eviction::evict;
-use crate::record::kind;
-use crate::row::seal;
 use crate::rows::{COMMITTING, Commit, NewRow, Present, Rows, committing};
 use crate::stamp::PartitionRow;
-use crate::tags::Tag;
 
 impl Commit<'_> {
     /// Merges `changes` in a transaction of its own.
@@ -111,15 +110,14 @@ impl Entries for Rows<'_, '_> {
         let Commit { database, protector, partition, .. } = *self.commit;
         let (tag, version) = self.named(entry);
         let tags = &database.tags;
-        let account = entry.account.as_ref();
-        let account = account.map(|of| tags.account(self.tag, &of.home_account_id, &of.environment));
+        let account = tags.account_of(self.tag, entry);
         let terms: Vec<Tag> = entry.lookup_terms().iter().map(|term| tags.term(self.tag, term)).collect();
         let new = NewRow {
             entry,
             account,
             version,
             terms: terms.concat(),
-            value: seal(protector, partition, &tag, account.as_ref(), entry)?,
+            value: seal_value(NAME, protector, partition, &tag, account.as_ref(), entry)?,
         };
         let present = match self.present(tag).map_err(committing)?.now.clone() {
             Some(old) => self.replace(&old, &new).map_err(committing)?,

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use cache_core::{Error, ErrorKind, PartitionKey, Result, Version};
+use cache_crypto::rows::{IndexKey, PartitionTag};
 use foldhash::fast::RandomState;
 use rusqlite::Connection;
 
@@ -14,7 +15,6 @@ use crate::connection;
 use crate::patience::Patience;
 use crate::place::{FileId, Place};
 use crate::settings::Durability;
-use crate::tags::{PartitionTag, Tags};
 
 /// So many partitions' stamps and tags are remembered by a connection.
 pub(crate) const REMEMBERED: usize = 4096;
@@ -36,7 +36,7 @@ impl Reader {
     }
 
     /// The tag of the partition.
-    pub(crate) fn tag(&mut self, tags: &Tags, partition: &PartitionKey) -> PartitionTag {
+    pub(crate) fn tag(&mut self, tags: &IndexKey, partition: &PartitionKey) -> PartitionTag {
         if let Some(tag) = self.tags.get(partition) {
             return *tag;
         }

@@ -3,15 +3,15 @@
 use std::collections::HashSet;
 
 use cache_core::{EntryId, ErrorKind, Extent, LookupTerm, PartitionKey, Protector, Result, Snapshot, Stored};
+use cache_crypto::rows::{SealedEntry, Tag, open_name};
 use rusqlite::{Connection, OptionalExtension as _};
 
+use crate::NAME;
 use crate::connection::{Transaction, rows};
 use crate::database::Database;
 use crate::error::reading;
-use crate::name::open_name;
-use crate::row::{Sealed, StoredRow, open_all, select_rows};
+use crate::row::{SELECT_SEALED, StoredRow, open_all, read_sealed, select_rows};
 use crate::stamp::PartitionRow;
-use crate::tags::Tag;
 
 /// What reads are made with.
 pub(crate) struct Reading<'a> {
@@ -65,9 +65,9 @@ impl Reading<'_> {
     pub(crate) fn get(&self, ids: &[EntryId]) -> Result<Vec<Option<Stored>>> {
         let rows: Vec<_> = self.database.readers.with(|reader| {
             let tag = reader.tag(&self.database.tags, self.partition);
-            let row_of = |connection: &Connection, id: &EntryId| -> rusqlite::Result<Option<(Tag, Sealed)>> {
+            let row_of = |connection: &Connection, id: &EntryId| -> rusqlite::Result<Option<(Tag, SealedEntry)>> {
                 let tag = self.database.tags.entry(tag, id);
-                let sealed = connection.prepare_cached(Sealed::SELECT)?.query_row((tag,), Sealed::read).optional()?;
+                let sealed = connection.prepare_cached(SELECT_SEALED)?.query_row((tag,), read_sealed).optional()?;
                 Ok(sealed.map(|sealed| (tag, sealed)))
             };
             let connection = &reader.connection;
@@ -83,9 +83,9 @@ impl Reading<'_> {
             };
             read().map_err(reading)
         })?;
-        let open = |(row, id): (Option<(Tag, Sealed)>, &EntryId)| {
+        let open = |(row, id): (Option<(Tag, SealedEntry)>, &EntryId)| {
             let Some((tag, sealed)) = row else { return Ok(None) };
-            match sealed.open(self.protector, self.partition, &tag, Some(id), |entry| entry.id == *id) {
+            match sealed.open(NAME, self.protector, self.partition, &tag, Some(id), |entry| entry.id == *id) {
                 Ok(stored) => Ok(Some(stored)),
                 Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
                 Err(error) => Err(error),
@@ -131,5 +131,5 @@ pub(crate) fn partitions(
         let values = (after, i64::try_from(limit).unwrap_or(i64::MAX));
         rows(&reader.connection, sql, values, |row| row.get(0)).map_err(reading)
     })?;
-    names.iter().map(|name| open_name(protector, name)).collect()
+    names.iter().map(|name| open_name(NAME, protector, name)).collect()
 }

@@ -4,20 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use cache_core::{Error, ErrorKind, PartitionKey, Result};
+use cache_crypto::rows::{IndexKey, Tag, open_name, seal_index_key};
 use rusqlite::{Connection, Row};
 use tracing::warn;
 
+use crate::NAME;
 use crate::connection::{self, Transaction};
-use crate::database::{StoreRow, index_key, new_id, prepare, seal_index_key};
+use crate::database::{StoreRow, index_key, new_id, prepare};
 use crate::error::of_sqlite;
 use crate::inner::{Inner, named};
 use crate::layout::{self, Owner};
-use crate::name::open_name;
 use crate::patience::Patience;
 use crate::row::{StoredRow, select_rows};
 use crate::settings::Settings;
 use crate::store::SqliteStore;
-use crate::tags::{Tag, Tags};
 use crate::verification::problems;
 
 /// What [`SqliteStore::recover`] did.
@@ -172,7 +172,7 @@ impl Salvage {
     /// Nothing: a new, empty database.
     fn nothing(inner: &Inner) -> Result<Self> {
         let protection = &inner.settings.protection;
-        let index_key = seal_index_key(&Tags::new_key()?, protection)?;
+        let index_key = seal_index_key(NAME, &IndexKey::generate()?, protection)?;
         let store = StoreRow { id: new_id()?, is_protected: protection.is_protected(), index_key };
         Ok(Self { store, partitions: BTreeMap::new(), entries: Vec::new(), leases: Vec::new(), lost: 0 })
     }
@@ -191,7 +191,7 @@ impl Salvage {
             Err(error) if error.kind() == ErrorKind::Corrupt => return Self::nothing(inner).map(Some),
             Err(error) => return Err(error),
         };
-        let tags = Tags::with_key(&key);
+        let tags = IndexKey::new(&key);
         let is_sound = matches!(layout::owner(connection), Ok(Owner::Present)) && problems(connection)?.is_empty();
         let mut salvage = Self {
             // Stamps of the damaged database must not come back.
@@ -209,11 +209,11 @@ impl Salvage {
         Ok((!is_sound || salvage.lost > 0).then_some(salvage))
     }
 
-    fn read_entries(&mut self, inner: &Inner, tags: &Tags, connection: &Connection) -> Result<()> {
+    fn read_entries(&mut self, inner: &Inner, tags: &IndexKey, connection: &Connection) -> Result<()> {
         let protector = inner.settings.protection.protector();
         let mut names: BTreeMap<i64, PartitionKey> = BTreeMap::new();
         for (id, (_, name)) in &self.partitions {
-            match open_name(protector, name) {
+            match open_name(NAME, protector, name) {
                 Ok(key) => drop(names.insert(*id, key)),
                 Err(error) if error.kind() == ErrorKind::Corrupt => {}
                 Err(error) => return Err(error),

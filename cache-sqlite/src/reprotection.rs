@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 
 use cache_core::{Error, ErrorKind, PartitionKey, Protector, Result};
+use cache_crypto::rows::{Tag, open_name, seal_index_key, seal_name};
 use rusqlite::Row;
 
+use crate::NAME;
 use crate::connection::rows;
-use crate::database::{Database, StoreRow, index_key, seal_index_key};
+use crate::database::{Database, StoreRow, index_key};
 use crate::error::of_sqlite;
 use crate::error::reading;
 use crate::inner::{Inner, named};
-use crate::name::{open_name, seal_name};
 use crate::row::NamedRow;
 use crate::store::SqliteStore;
-use crate::tags::Tag;
 
 /// Rows per transaction.
 const BATCH: i64 = 200;
@@ -55,7 +55,7 @@ fn reseal_index_key(inner: &Inner, database: &Database) -> Result<()> {
     let row = StoreRow::read(&writer)?
         .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the head of the database is damaged: its one row is missing"))?;
     let protection = &inner.settings.protection;
-    let index_key = seal_index_key(&index_key(&row, protection)?, protection)?;
+    let index_key = seal_index_key(NAME, &index_key(&row, protection)?, protection)?;
     let transaction = writer.begin(REPROTECTING)?;
     let write = || {
         StoreRow { index_key, ..row }.write(&writer)?;
@@ -77,7 +77,7 @@ fn reseal_names(database: &Database, protector: &dyn Protector) -> Result<HashMa
         after = *last;
         let mut resealed = Vec::with_capacity(batch.len());
         for (id, tag, name) in batch {
-            let key = open_name(Some(protector), &name)?;
+            let key = open_name(NAME, Some(protector), &name)?;
             // Under another's name its entries would look damaged, and stay under the old key without a word.
             if database.tags.partition(&key).0 != tag {
                 return Err(Error::new(
@@ -85,7 +85,7 @@ fn reseal_names(database: &Database, protector: &dyn Protector) -> Result<HashMa
                     "the name of a partition is another's; `SqliteStore::recover` keeps what can be read",
                 ));
             }
-            resealed.push((id, seal_name(Some(protector), &key)?));
+            resealed.push((id, seal_name(NAME, Some(protector), &key)?));
             names.insert(id, key);
         }
         let writer = database.writer()?;
@@ -113,7 +113,7 @@ fn reseal_entries(
     for NamedRow { row, partition, name } in batch {
         let opened = match (names.get(&partition), name) {
             (Some(key), _) => key.clone(),
-            (None, Some(name)) => open_name(Some(protector), &name)?,
+            (None, Some(name)) => open_name(NAME, Some(protector), &name)?,
             // Of a partition that is gone.
             (None, None) => continue,
         };

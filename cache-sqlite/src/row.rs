@@ -1,17 +1,15 @@
 //! Entries as rows: sealed on the way in, opened on the way out.
 
 use cache_core::{
-    Blob, Context, Entry, EntryId, Error, ErrorKind, Part, PartitionKey, Protector, Result, Snapshot, Stored,
-    UnixMillis, UnixSeconds, Version,
+    Blob, Entry, ErrorKind, PartitionKey, Protector, Result, Snapshot, Stored, UnixMillis, UnixSeconds, Version,
 };
+use cache_crypto::rows::{IndexKey, PartitionTag, SealedEntry, Tag, unreadable_id};
 use rusqlite::{Connection, Row};
 
 use crate::NAME;
 use crate::connection::rows;
 use crate::database::Database;
 use crate::error::reading;
-use crate::record::{decode, encode, section_of};
-use crate::tags::{PartitionTag, Tag, Tags};
 
 /// A query for the columns of [`StoredRow`], in its order, and for what follows.
 macro_rules! select_rows {
@@ -25,54 +23,19 @@ macro_rules! select_rows {
 }
 pub(crate) use select_rows;
 
-/// What the row of an entry holds of it.
-pub(crate) struct Sealed {
-    account: Option<Tag>,
-    written_at: Option<UnixMillis>,
-    expires_on: Option<UnixSeconds>,
-    version: Tag,
-    value: Blob,
-}
+/// Finds what a row holds of its entry by the entry's tag.
+pub(crate) const SELECT_SEALED: &str =
+    "SELECT account, written_at, expires_on, version, value FROM entry WHERE tag = ?1";
 
-impl Sealed {
-    /// Finds it by the tag of the entry.
-    pub(crate) const SELECT: &str = "SELECT account, written_at, expires_on, version, value FROM entry WHERE tag = ?1";
-
-    pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            account: row.get(0)?,
-            written_at: row.get::<_, Option<i64>>(1)?.map(UnixMillis),
-            expires_on: row.get::<_, Option<i64>>(2)?.map(UnixSeconds),
-            version: row.get(3)?,
-            value: Blob::copy_of(row.get_ref(4)?.as_blob()?),
-        })
-    }
-
-    /// The entry with this tag; one that was `asked` for by its id has that one. `Corrupt`: the row is damaged, or was moved
-    /// here from another place, which `belongs` tells of a plaintext entry; sealed ones are whole, and bound to their place.
-    /// Else the protector's errors.
-    pub(crate) fn open(
-        &self,
-        protector: Option<&dyn Protector>,
-        key: &PartitionKey,
-        tag: &Tag,
-        asked: Option<&EntryId>,
-        belongs: impl FnOnce(&Entry) -> bool,
-    ) -> Result<Stored> {
-        let plaintext = match protector {
-            None => self.value.clone(),
-            Some(protector) => protector.unprotect(self.value.expose(), &self.context(key, tag))?,
-        };
-        let entry = decode(&plaintext, self.written_at, self.expires_on, asked).ok_or_else(damaged)?;
-        if protector.is_none() && !belongs(&entry) {
-            return Err(damaged());
-        }
-        Ok(Stored { entry, version: Version::new(&self.version) })
-    }
-
-    fn context<'a>(&'a self, partition: &'a PartitionKey, tag: &'a Tag) -> Context<'a> {
-        context(partition, tag, self.account.as_ref(), self.written_at, self.expires_on)
-    }
+/// What a row holds of its entry.
+pub(crate) fn read_sealed(row: &Row<'_>) -> rusqlite::Result<SealedEntry> {
+    Ok(SealedEntry {
+        account: row.get(0)?,
+        written_at: row.get::<_, Option<i64>>(1)?.map(UnixMillis),
+        expires_on: row.get::<_, Option<i64>>(2)?.map(UnixSeconds),
+        version: row.get(3)?,
+        value: Blob::copy_of(row.get_ref(4)?.as_blob()?),
+    })
 }
 
 /// A row as it was read, not opened yet.
@@ -80,22 +43,22 @@ pub(crate) struct StoredRow {
     pub(crate) id: i64,
     pub(crate) tag: Tag,
     kind: i64,
-    sealed: Sealed,
+    sealed: SealedEntry,
 }
 
 impl StoredRow {
     pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self { sealed: Sealed::read(row)?, id: row.get(5)?, tag: row.get(6)?, kind: row.get(7)? })
+        Ok(Self { sealed: read_sealed(row)?, id: row.get(5)?, tag: row.get(6)?, kind: row.get(7)? })
     }
 
-    /// The entry. Errors as [`Sealed::open`] has.
+    /// The entry. Errors as [`SealedEntry::open`] has.
     pub(crate) fn open(
         &self,
         protector: Option<&dyn Protector>,
         key: &PartitionKey,
         belongs: impl FnOnce(&Entry) -> bool,
     ) -> Result<Stored> {
-        self.sealed.open(protector, key, &self.tag, None, belongs)
+        self.sealed.open(NAME, protector, key, &self.tag, None, belongs)
     }
 
     /// The value as it is stored.
@@ -107,7 +70,7 @@ impl StoredRow {
     pub(crate) fn insert(&self, connection: &Connection, partition: i64, terms: &[u8]) -> rusqlite::Result<()> {
         let sql = "INSERT INTO entry (id, tag, partition, kind, account, written_at, expires_on, version, terms, value)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-        let Sealed { account, written_at, expires_on, version, value } = &self.sealed;
+        let SealedEntry { account, written_at, expires_on, version, value } = &self.sealed;
         let (written_at, expires_on) = (written_at.map(|at| at.0), expires_on.map(|at| at.0));
         let values =
             (self.id, self.tag, partition, self.kind, account, written_at, expires_on, version, terms, value.expose());
@@ -115,29 +78,14 @@ impl StoredRow {
     }
 
     /// Whether the tags of this row are those of the entry, the one of its content included.
-    pub(crate) fn is_of(&self, entry: &Entry, tags: &Tags, partition: PartitionTag) -> bool {
-        let account = entry.account.as_ref();
-        let account = account.map(|of| tags.account(partition, &of.home_account_id, &of.environment));
-        (tags.entry(partition, &entry.id), tags.version(partition, entry), account)
-            == (self.tag, self.sealed.version, self.sealed.account)
+    pub(crate) fn is_of(&self, entry: &Entry, tags: &IndexKey, partition: PartitionTag) -> bool {
+        self.sealed.is_of(&self.tag, entry, tags, partition)
     }
 
     /// The same value under another key of the same protector.
     pub(crate) fn sealed_again(&self, protector: &dyn Protector, key: &PartitionKey) -> Result<Vec<u8>> {
-        let context = self.sealed.context(key, &self.tag);
-        let plaintext = protector.unprotect(self.sealed.value.expose(), &context)?;
-        protector.protect(plaintext.expose(), &context)
+        self.sealed.sealed_again(NAME, protector, key, &self.tag)
     }
-
-    /// What stands for the id of an entry that cannot be read: its section, and the tag of its key.
-    fn unreadable(&self) -> EntryId {
-        let tag = u128::from_be_bytes(self.tag);
-        EntryId::new(section_of(self.kind).unwrap_or("unknown"), format!("unreadable-{tag:032x}"))
-    }
-}
-
-fn damaged() -> Error {
-    Error::new(ErrorKind::Corrupt, "an entry of the database is damaged")
 }
 
 /// A row and the partition that it stands in.
@@ -160,24 +108,6 @@ impl NamedRow {
     }
 }
 
-/// The value of a row that holds `entry`.
-pub(crate) fn seal(
-    protector: Option<&dyn Protector>,
-    key: &PartitionKey,
-    tag: &Tag,
-    account: Option<&Tag>,
-    entry: &Entry,
-) -> Result<Blob> {
-    let plaintext = encode(entry);
-    match protector {
-        None => Ok(plaintext.into_blob()),
-        Some(protector) => {
-            let context = context(key, tag, account, entry.written_at, entry.expires_on);
-            Ok(Blob::new(protector.protect(plaintext.expose(), &context)?))
-        }
-    }
-}
-
 /// Opens rows of one partition. Damaged ones are told apart; a key that is not at hand fails all of it, since what it
 /// protects is not gone.
 pub(crate) fn open_all(
@@ -192,20 +122,11 @@ pub(crate) fn open_all(
     for row in rows {
         match row.open(protector, key, |entry| row.is_of(entry, &database.tags, partition)) {
             Ok(stored) => snapshot.entries.push(stored),
-            Err(error) if error.kind() == ErrorKind::Corrupt => snapshot.unreadable.push(row.unreadable()),
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                snapshot.unreadable.push(unreadable_id(row.kind, &row.tag));
+            }
             Err(error) => return Err(error),
         }
     }
     Ok(snapshot)
-}
-
-fn context<'a>(
-    partition: &'a PartitionKey,
-    tag: &'a Tag,
-    account: Option<&'a Tag>,
-    written_at: Option<UnixMillis>,
-    expires_on: Option<UnixSeconds>,
-) -> Context<'a> {
-    let account = account.map_or(&[][..], |account| &account[..]);
-    Context::of(NAME, partition, Part::Entry { id: tag, written_at, expires_on, account })
 }

@@ -4,16 +4,15 @@ use std::collections::HashMap;
 
 use cache_core::merge::Facts;
 use cache_core::{Entry, ErrorKind, PartitionKey, Protector, Result, UnixMillis, Version};
+use cache_crypto::rows::{PartitionTag, Tag, kind, seal_name};
 use rusqlite::OptionalExtension as _;
 
+use crate::NAME;
 use crate::connection::Transaction;
 use crate::database::Database;
 use crate::error::of_sqlite;
-use crate::name::seal_name;
-use crate::record::kind;
 use crate::row::{StoredRow, select_rows};
 use crate::stamp::PartitionRow;
-use crate::tags::{PartitionTag, Tag};
 
 /// What a commit is made with.
 pub(crate) struct Commit<'a> {
@@ -185,7 +184,7 @@ impl<'a, 't> Rows<'a, 't> {
         let row = match self.row {
             Some(row) => row,
             None => {
-                let name = seal_name(self.commit.protector, self.commit.partition)?;
+                let name = seal_name(NAME, self.commit.protector, self.commit.partition)?;
                 let sql = "INSERT INTO partition (tag, generation, entries, name) VALUES (?1, 0, 0, ?2)";
                 let insert = || self.transaction.prepared(sql)?.insert((self.tag.0, name));
                 PartitionRow { id: insert().map_err(committing)?, generation: 0, entries: 0 }

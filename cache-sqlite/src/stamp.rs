@@ -5,11 +5,11 @@
 //! not make; so it is a gate before the stored stamp, never a stamp itself.
 
 use cache_core::{PartitionKey, Version};
+use cache_crypto::rows::PartitionTag;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::database::Database;
 use crate::readers::{REMEMBERED, Reader};
-use crate::tags::PartitionTag;
 
 /// The row of a partition, as far as stamps and commits need it.
 #[derive(Clone, Copy)]

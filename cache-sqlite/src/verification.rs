@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use cache_core::{ErrorKind, Result};
+use cache_crypto::rows::open_name;
 use rusqlite::Connection;
 
+use crate::NAME;
 use crate::database::Database;
 use crate::error::reading;
 use crate::inner::named;
-use crate::name::open_name;
 use crate::row::NamedRow;
 use crate::store::SqliteStore;
 
@@ -125,7 +126,7 @@ fn verify_entries(
         after = last.row.id;
         for NamedRow { row, partition, name } in batch {
             let opened = name.and_then(|name| {
-                let key = names.entry(partition).or_insert_with(|| open_name(protector, &name));
+                let key = names.entry(partition).or_insert_with(|| open_name(NAME, protector, &name));
                 let key = key.as_ref().ok()?;
                 let partition = database.tags.partition(key);
                 Some(row.open(protector, key, |entry| row.is_of(entry, &database.tags, partition)))

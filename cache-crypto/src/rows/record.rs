@@ -1,10 +1,10 @@
-//! One entry as the value of a row: its id and account beside the entity, so that the columns need not show them.
+//! One entry as the value of a row: its id and account beside the entity, so that nothing else need show them.
 
 use cache_core::schema::section;
 use cache_core::{AccountRef, Blob, Entry, EntryId, SecretBuffer, UnixMillis, UnixSeconds};
 
-/// The entry without its times, which are columns: section, key, account and entity, each text preceded by its length.
-pub(crate) fn encode(entry: &Entry) -> SecretBuffer {
+/// The entry without its times, which stand beside it: section, key, account and entity, each text preceded by its length.
+pub(super) fn encode(entry: &Entry) -> SecretBuffer {
     let mut bytes = SecretBuffer::with_capacity(entry.json.len() + entry.id.key().len() + 256);
     let mut text = |text: &str| {
         bytes.push(&(text.len() as u64).to_le_bytes());
@@ -26,7 +26,7 @@ pub(crate) fn encode(entry: &Entry) -> SecretBuffer {
 
 /// The entry that [`encode`] was given, with these times; one that was asked for takes the id that it was `asked` by, which
 /// costs nothing. `None`: these bytes are no such entry.
-pub(crate) fn decode(
+pub(super) fn decode(
     bytes: &Blob,
     written_at: Option<UnixMillis>,
     expires_on: Option<UnixSeconds>,
@@ -53,7 +53,7 @@ pub(crate) fn decode(
     Some(Entry { id, account, written_at, expires_on, json: bytes.slice(at..bytes.len()) })
 }
 
-/// The numbers that stand for sections in the database.
+/// The numbers that stand for sections in stores.
 const KINDS: [(i64, &str); 5] = [
     (1, section::ACCESS_TOKEN),
     (2, section::REFRESH_TOKEN),
@@ -63,12 +63,12 @@ const KINDS: [(i64, &str); 5] = [
 ];
 
 /// The number that stands for a section; 0 for every section that is not known.
-pub(crate) fn kind(section: &str) -> i64 {
+pub fn kind(section: &str) -> i64 {
     KINDS.iter().find(|(_, known)| *known == section).map_or(0, |(kind, _)| *kind)
 }
 
 /// The section of this number; `None`: one that is not known.
-pub(crate) fn section_of(kind: i64) -> Option<&'static str> {
+pub fn section_of(kind: i64) -> Option<&'static str> {
     KINDS.iter().find(|(known, _)| *known == kind).map(|(_, section)| *section)
 }
 
