@@ -9,6 +9,7 @@
 //! | [`fixtures`] | cache documents that MSAL libraries wrote, and hostile ones |
 //! | [`secrets`] | planted secrets, looked for in everything that a program shows |
 //! | [`folder`], [`other_user`] | temporary folders, modes and mounts; what another user of the machine may do |
+//! | `redis` | real Redis servers of a test's own: one node, a cluster, sentinels (Unix) |
 //! | [`entries`], [`access_tokens`], [`random`], [`MemoryDocuments`] | what such tests are made of |
 //!
 //! Everything here is for tests: a promise that does not hold panics with what was found.
@@ -26,6 +27,8 @@ pub mod other_user;
 pub mod process;
 pub mod promises;
 pub mod random;
+#[cfg(unix)]
+pub mod redis;
 pub mod secrets;
 
 pub use memory_documents::MemoryDocuments;
