@@ -262,6 +262,19 @@ mod tests {
         }
     }
 
+    /// ASCII is written by blocks, all else letter by letter.
+    #[test]
+    fn long_texts_are_in_lower_case_whatever_they_are_made_of() {
+        for length in [1, 63, 64, 65, 127, 128, 129, 1000] {
+            for (upper, lower) in [("A", "a"), ("\u{c4}", "\u{e4}")] {
+                let (upper, lower) = (upper.repeat(length), lower.repeat(length));
+                let term = AccessTokenQuery::app("c", &upper).with_realm("t").lookup_term().expect("all that it takes");
+                assert!(term.as_bytes().ends_with(lower.as_bytes()), "{length}");
+                assert_eq!(AccessTokenQuery::app("c", &lower).with_realm("t").lookup_term(), Some(term), "{length}");
+            }
+        }
+    }
+
     #[test]
     fn a_query_has_a_term_of_the_tokens_that_answer_it() {
         let extended = ExtendedKey::new([("fmi_path", "p")]);
