@@ -1,0 +1,160 @@
+//! What a store is named by: a random key, which all who share the store find at one place in Redis.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use cache_core::{Error, ErrorKind, Protection, Result, blocking_work};
+use cache_crypto::rows::{IndexKey, open_index_key, seal_index_key};
+use redis::{Cmd, Value};
+
+use crate::NAME;
+use crate::error::unexpected;
+use crate::keys::Prefix;
+use crate::link::Link;
+
+/// The names of a store, and how Redis keeps their key.
+pub(crate) struct Head {
+    pub(crate) index: IndexKey,
+    /// A format byte, a byte that says whether the rest is sealed, and the key.
+    kept: Vec<u8>,
+}
+
+const FORMAT: u8 = 1;
+
+/// The head that this process goes by.
+#[derive(Default)]
+pub(crate) struct Heads {
+    known: Mutex<Option<Known>>,
+}
+
+struct Known {
+    head: Arc<Head>,
+    compared: Instant,
+}
+
+/// So long a miss is believed without a look at the head: another node may have made one for a server that was emptied.
+const RELIED_UPON: Duration = Duration::from_secs(1);
+
+/// What heads are read and made with.
+pub(crate) struct Finding<'a> {
+    pub(crate) heads: &'a Heads,
+    pub(crate) link: &'a Link,
+    pub(crate) prefix: &'a Prefix,
+    pub(crate) protection: &'a Protection,
+}
+
+impl Finding<'_> {
+    /// The head; `None`: there is none, and so nothing is stored.
+    pub(crate) async fn find(&self) -> Result<Option<Arc<Head>>> {
+        if let Some(known) = self.known() {
+            return Ok(Some(known));
+        }
+        match self.kept().await? {
+            Some(kept) => self.take_up(kept).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The head, which is made if there is none.
+    pub(crate) async fn find_or_make(&self) -> Result<Arc<Head>> {
+        if let Some(known) = self.known() {
+            return Ok(known);
+        }
+        if let Some(kept) = self.kept().await? {
+            return self.take_up(kept).await;
+        }
+        let key = IndexKey::generate()?;
+        let sealed = {
+            let (protection, key) = (self.protection.clone(), key.clone());
+            blocking_work::run(move || seal_index_key(NAME, &key, &protection)).await?
+        };
+        let kept = [&[FORMAT, u8::from(self.protection.is_protected())], &sealed[..]].concat();
+        let kept = self.set_if_none(&kept).await?;
+        self.take_up(kept).await
+    }
+
+    /// Whether `head` is still the one that Redis has, which gets it back if it has none any more. Asked before a partition
+    /// is made: others look for it by the head that they find.
+    pub(crate) async fn is_present(&self, head: &Arc<Head>) -> Result<bool> {
+        let kept = self.set_if_none(&head.kept).await?;
+        Ok(self.compare(head, Some(&kept)))
+    }
+
+    /// Whether a partition that was not found by the names of `head` is to be looked for again, by those of another head.
+    pub(crate) async fn is_superseded(&self, head: &Arc<Head>) -> Result<bool> {
+        let is_recent = match &*self.lock() {
+            Some(known) => Arc::ptr_eq(&known.head, head) && known.compared.elapsed() < RELIED_UPON,
+            None => false,
+        };
+        if is_recent {
+            return Ok(false);
+        }
+        let kept = self.kept().await?;
+        Ok(!self.compare(head, kept.as_deref()))
+    }
+
+    /// Whether `kept` is this head, or nothing; goes by it no more if not.
+    fn compare(&self, head: &Arc<Head>, kept: Option<&[u8]>) -> bool {
+        let is_same = kept.is_none_or(|kept| kept == head.kept);
+        let mut known = self.lock();
+        if let Some(known) = known.as_mut().filter(|known| is_same && Arc::ptr_eq(&known.head, head)) {
+            known.compared = Instant::now();
+        } else if known.as_ref().is_some_and(|known| Arc::ptr_eq(&known.head, head)) {
+            *known = None;
+        }
+        is_same
+    }
+
+    async fn kept(&self) -> Result<Option<Vec<u8>>> {
+        let mut get = Cmd::new();
+        get.arg("GET").arg(self.prefix.head());
+        match self.link.ask(&get).await? {
+            Value::Nil => Ok(None),
+            Value::BulkString(kept) => Ok(Some(kept)),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Sets the head if there is none; answers the one that is there then.
+    async fn set_if_none(&self, kept: &[u8]) -> Result<Vec<u8>> {
+        let mut set = Cmd::new();
+        set.arg("SET").arg(self.prefix.head()).arg(kept).arg("NX");
+        match self.link.ask(&set).await? {
+            Value::Nil => {}
+            _ => return Ok(kept.to_owned()),
+        }
+        self.kept().await?.ok_or_else(|| {
+            Error::new(
+                ErrorKind::Unavailable,
+                "the server is emptied again and again; look for the program that does it",
+            )
+        })
+    }
+
+    async fn take_up(&self, kept: Vec<u8>) -> Result<Arc<Head>> {
+        let protection = self.protection.clone();
+        let head = blocking_work::run(move || open(kept, &protection)).await.map(Arc::new)?;
+        *self.lock() = Some(Known { head: Arc::clone(&head), compared: Instant::now() });
+        Ok(head)
+    }
+
+    fn known(&self) -> Option<Arc<Head>> {
+        self.lock().as_ref().map(|known| Arc::clone(&known.head))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Known>> {
+        self.heads.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn open(kept: Vec<u8>, protection: &Protection) -> Result<Head> {
+    let key = match *kept {
+        [FORMAT, is_protected @ (0 | 1), ref key @ ..] => open_index_key(NAME, key, is_protected == 1, protection)?,
+        [newer, ..] if newer > FORMAT => {
+            let message = format!("the store has format {newer}, this program knows {FORMAT}; update the program");
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        _ => return Err(Error::new(ErrorKind::Corrupt, "the head of the store is damaged, or is another program's")),
+    };
+    Ok(Head { index: IndexKey::new(&key), kept })
+}

@@ -1,0 +1,67 @@
+//! The names of keys in Redis. All begin with the store's prefix; none shows an id.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cache_core::{Error, ErrorKind, Result};
+use cache_crypto::rows::{PartitionTag, Tag};
+
+/// What all keys of a store begin with.
+#[derive(Debug, Clone)]
+pub(crate) struct Prefix(String);
+
+impl Prefix {
+    /// `InvalidInput`: keys of this prefix would not lie where they belong, or nowhere.
+    pub(crate) fn new(prefix: &str) -> Result<Self> {
+        // Braces tell a cluster which part of a key chooses the slot; `*?[]\^-` would be patterns in an ACL.
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
+        if prefix.is_empty() || prefix.len() > 100 || !prefix.chars().all(is_plain) {
+            let message = "a prefix is 1 to 100 ASCII letters, digits and `-_.:/`";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        Ok(Self(prefix.to_owned()))
+    }
+
+    /// What names are made with.
+    pub(crate) fn head(&self) -> Vec<u8> {
+        format!("{}:head", self.0).into()
+    }
+
+    /// The entries of a partition.
+    pub(crate) fn partition(&self, tag: &Tag) -> Vec<u8> {
+        format!("{}:{{{}}}:h", self.0, text(tag)).into()
+    }
+
+    /// The tags of a partition's entries, by their expiry.
+    pub(crate) fn expiries(&self, partition: &Tag) -> Vec<u8> {
+        format!("{}:{{{}}}:x", self.0, text(partition)).into()
+    }
+
+    /// A lease, in the slot of its partition.
+    pub(crate) fn lease(&self, partition: PartitionTag, lease: &Tag) -> Vec<u8> {
+        format!("{}:{{{}}}:l:{}", self.0, text(&partition.0), text(lease)).into()
+    }
+
+    /// The partitions whose tags begin with this byte, and when they were listed.
+    pub(crate) fn listed(&self, bucket: u8) -> [Vec<u8>; 2] {
+        ["p", "t"].map(|what| format!("{}:{{list-{bucket:02x}}}:{what}", self.0).into())
+    }
+}
+
+fn text(tag: &Tag) -> String {
+    URL_SAFE_NO_PAD.encode(tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_prefixes_are_taken() {
+        for bad in ["", "a b", "{a}", "a*", "\u{e4}", "a\n", &"a".repeat(101)] {
+            assert_eq!(Prefix::new(bad).expect_err("refused").kind(), ErrorKind::InvalidInput, "{bad:?}");
+        }
+        let prefix = Prefix::new("app:tokens").expect("a prefix");
+        assert_eq!(prefix.partition(&[0; 16]), b"app:tokens:{AAAAAAAAAAAAAAAAAAAAAA}:h");
+        assert_eq!(prefix.listed(255)[0], b"app:tokens:{list-ff}:p");
+    }
+}

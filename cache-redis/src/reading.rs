@@ -1,0 +1,200 @@
+//! One partition, but for commits: all of it, single entries, entries by what they are looked up by. Each is one question to
+//! the server.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use cache_core::{
+    Blob, EntryId, ErrorKind, Extent, LookupTerm, PartitionKey, Protector, Result, Snapshot, Stored, Version,
+    blocking_work,
+};
+use cache_crypto::rows::{PartitionTag, Tag, unreadable_id};
+use redis::{Cmd, Value};
+
+use crate::NAME;
+use crate::error::unexpected;
+use crate::head::Head;
+use crate::inner::Inner;
+use crate::script::READ;
+use crate::stored::decode;
+
+/// A partition by the names of one head.
+pub(crate) struct Reading {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) head: Arc<Head>,
+    pub(crate) partition: PartitionKey,
+}
+
+impl Reading {
+    /// All entries, or the stamp alone of a partition that has more than `limit`.
+    pub(crate) async fn load_within(&self, limit: usize) -> Result<Option<Extent>> {
+        let tag = self.tag();
+        let arguments = [b"all".to_vec(), limit.to_string().into()];
+        let mut answer = self.run(tag, &arguments).await?;
+        if answer.is_empty() {
+            return Ok(None);
+        }
+        let stamp = Version::new(&answer.remove(0));
+        // What follows the entries says that they are all, and that none had to be left out.
+        match answer.pop() {
+            Some(_) => self.open(tag, answer, stamp).await.map(|snapshot| Some(Extent::Whole(snapshot))),
+            None => Ok(Some(Extent::Large(stamp))),
+        }
+    }
+
+    /// The entries that have one of these terms.
+    pub(crate) async fn find(&self, terms: &[LookupTerm]) -> Result<Option<Snapshot>> {
+        let tag = self.tag();
+        let terms: HashSet<Tag> = terms.iter().map(|term| self.head.index.term(tag, term)).collect();
+        let arguments: Vec<_> =
+            std::iter::once(b"terms".to_vec()).chain(terms.iter().map(|term| term.to_vec())).collect();
+        let mut answer = self.run(tag, &arguments).await?;
+        if answer.is_empty() {
+            return Ok(None);
+        }
+        let stamp = Version::new(&answer.remove(0));
+        self.open(tag, answer, stamp).await.map(Some)
+    }
+
+    /// The entries with these ids. `None`: none of them is there.
+    pub(crate) async fn get(&self, ids: &[EntryId]) -> Result<Option<Vec<Option<Stored>>>> {
+        if ids.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let tag = self.tag();
+        let tags: Vec<Tag> = ids.iter().map(|id| self.head.index.entry(tag, id)).collect();
+        let mut ask = Cmd::new();
+        ask.arg("HMGET").arg(self.inner.settings.prefix.partition(&tag.0));
+        ask.arg(tags.iter().map(field).collect::<Vec<_>>());
+        let Value::Array(values) = self.inner.link.ask(&ask).await? else { return Err(unexpected()) };
+        if values.len() != ids.len() {
+            return Err(unexpected());
+        }
+        if values.iter().all(|value| *value == Value::Nil) {
+            return Ok(None);
+        }
+        let mut found = Vec::with_capacity(ids.len());
+        for ((value, tag_of), id) in values.into_iter().zip(&tags).zip(ids) {
+            found.push(match value {
+                Value::Nil => None,
+                Value::BulkString(stored) => self.open_one(tag, tag_of, &stored, Some(id)).await?.ok(),
+                _ => return Err(unexpected()),
+            });
+        }
+        Ok(Some(found))
+    }
+
+    /// The stamp; `None`: nothing is stored.
+    pub(crate) async fn stamp(&self) -> Result<Option<Version>> {
+        let mut ask = Cmd::new();
+        ask.arg("HMGET").arg(self.inner.settings.prefix.partition(&self.tag().0)).arg("g").arg("v");
+        let Value::Array(fields) = self.inner.link.ask_soon(&ask).await? else { return Err(unexpected()) };
+        match &fields[..] {
+            [Value::Nil, _] => Ok(None),
+            // As the scripts answer it.
+            [Value::BulkString(generation), Value::BulkString(version)] => {
+                let version = std::str::from_utf8(version).ok().and_then(|version| version.parse::<u64>().ok());
+                let version = version.ok_or_else(unexpected)?.to_be_bytes();
+                Ok(Some(Version::new(&[generation, &version[..]].concat())))
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Deletes the partition; `None`: there was none.
+    pub(crate) async fn unlink(&self) -> Result<Option<()>> {
+        let mut unlink = Cmd::new();
+        let (prefix, tag) = (&self.inner.settings.prefix, self.tag());
+        unlink.arg("UNLINK").arg(prefix.partition(&tag.0)).arg(prefix.expiries(&tag.0));
+        match self.inner.link.ask(&unlink).await? {
+            Value::Int(0) => Ok(None),
+            _ => Ok(Some(())),
+        }
+    }
+
+    fn tag(&self) -> PartitionTag {
+        self.head.index.partition(&self.partition)
+    }
+
+    async fn run(&self, tag: PartitionTag, arguments: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
+        let keys = [self.inner.settings.prefix.partition(&tag.0)];
+        texts(READ.run(&self.inner.link, &keys, arguments).await?)
+    }
+
+    /// Opens what the script answers: names of fields, each with its value.
+    async fn open(&self, partition: PartitionTag, fields: Vec<Vec<u8>>, stamp: Version) -> Result<Snapshot> {
+        let (fields, rest) = fields.as_chunks::<2>();
+        if !rest.is_empty() {
+            return Err(unexpected());
+        }
+        let mut snapshot = Snapshot { entries: Vec::with_capacity(fields.len()), unreadable: Vec::new(), stamp };
+        for [name, stored] in fields {
+            let tag = name.split_first().and_then(|(_, tag)| Tag::try_from(tag).ok()).ok_or_else(unexpected)?;
+            match self.open_one(partition, &tag, stored, None).await? {
+                Ok(entry) => snapshot.entries.push(entry),
+                Err(unreadable) => snapshot.unreadable.push(unreadable),
+            }
+        }
+        Ok(snapshot)
+    }
+
+    /// The entry that is stored so under this tag; `Err` within: it cannot be read, and this stands for its id.
+    ///
+    /// That is also an entry whose key is not at hand: with a key that is about to come, or to go, it is as good as one that
+    /// is not there. The next write heals it.
+    async fn open_one(
+        &self,
+        partition: PartitionTag,
+        tag: &Tag,
+        stored: &[u8],
+        asked: Option<&EntryId>,
+    ) -> Result<Result<Stored, EntryId>> {
+        let unreadable = |kind| {
+            self.inner.unreadable.note(partition, *tag, stored);
+            Ok(Err(unreadable_id(kind, tag)))
+        };
+        let Some((kind, sealed)) = decode(stored) else { return unreadable(0) };
+        let protector = self.inner.settings.protection.protector();
+        if let Some(protector) = protector
+            && !protector.is_prepared(sealed.value.expose())
+        {
+            self.prepare(sealed.value.clone()).await?;
+        }
+        let is_of = |entry: &_| sealed.is_of(tag, entry, &self.head.index, partition);
+        match sealed.open(NAME, protector, &self.partition, tag, asked, is_of) {
+            Ok(stored) => Ok(Ok(stored)),
+            Err(error) if is_unreadable(error.kind()) => unreadable(kind),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Has the key for these bytes, which may take long. If there is none, opening them says so.
+    async fn prepare(&self, protected: Blob) -> Result<()> {
+        let protection = self.inner.settings.protection.clone();
+        let prepare =
+            move || protection.protector().map_or(Ok(()), |of: &dyn Protector| of.prepare(Some(protected.expose())));
+        match blocking_work::run(prepare).await {
+            Err(error) if !is_unreadable(error.kind()) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_unreadable(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Corrupt | ErrorKind::KeyUnavailable | ErrorKind::Undecryptable | ErrorKind::Unsupported)
+}
+
+/// The field of the entry with this tag.
+fn field(tag: &Tag) -> Vec<u8> {
+    [&b"e"[..], tag].concat()
+}
+
+/// The texts that a script answers.
+pub(crate) fn texts(answer: Value) -> Result<Vec<Vec<u8>>> {
+    let Value::Array(values) = answer else { return Err(unexpected()) };
+    let text = |value| match value {
+        Value::BulkString(text) => Ok(text),
+        _ => Err(unexpected()),
+    };
+    values.into_iter().map(text).collect()
+}

@@ -1,0 +1,88 @@
+//! Every promise of a `CacheStore`, on one server, a cluster and behind sentinels.
+#![cfg(unix)]
+
+mod common;
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use cache_core::{CacheStore, Clock, Result, async_trait};
+use cache_redis::{RedisStore, RedisStoreBuilder};
+use cache_testkit::conformance::{Partitions, Place};
+use cache_testkit::redis::{Cluster, Sentinels, Server, is_installed};
+
+use common::{PATIENCE, block_on, protector};
+
+/// A prefix of its own on servers that the tests of this program share.
+struct Prefix {
+    name: String,
+    clock: Arc<dyn Clock>,
+    store: fn() -> RedisStoreBuilder,
+}
+
+impl Prefix {
+    fn new(clock: Arc<dyn Clock>, store: fn() -> RedisStoreBuilder) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        Self { name, clock, store }
+    }
+}
+
+#[async_trait]
+impl Place for Prefix {
+    async fn open(&self) -> Result<Arc<dyn CacheStore>> {
+        let store = (self.store)()
+            .deadline(PATIENCE)
+            .validation_deadline(PATIENCE)
+            .prefix(&self.name)
+            .clock(Arc::clone(&self.clock));
+        Ok(Arc::new(store.open()?))
+    }
+
+    fn partitions(&self) -> Partitions {
+        Partitions::Any
+    }
+
+    fn run(&self, case: Pin<Box<dyn Future<Output = ()> + '_>>) {
+        if *IS_INSTALLED {
+            block_on(case);
+        }
+    }
+}
+
+/// Asked once: where Redis is missing that is said once.
+static IS_INSTALLED: LazyLock<bool> = LazyLock::new(is_installed);
+static SERVER: LazyLock<Server> = LazyLock::new(Server::start);
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(Cluster::start);
+static SENTINELS: LazyLock<Sentinels> = LazyLock::new(Sentinels::start);
+
+mod plaintext {
+    use super::*;
+
+    cache_testkit::conformance_suite!(|clock| Prefix::new(clock, || RedisStore::at(SERVER.url()).insecure_plaintext()));
+}
+
+mod protected {
+    use super::*;
+
+    cache_testkit::conformance_suite!(
+        |clock| Prefix::new(clock, || RedisStore::at(SERVER.url()).protector(protector()))
+    );
+}
+
+mod cluster {
+    use super::*;
+
+    cache_testkit::conformance_suite!(|clock| {
+        Prefix::new(clock, || RedisStore::cluster(CLUSTER.urls()).protector(protector()))
+    });
+}
+
+mod sentinels {
+    use super::*;
+
+    cache_testkit::conformance_suite!(|clock| {
+        Prefix::new(clock, || RedisStore::sentinel(SENTINELS.urls(), Sentinels::NAME).protector(protector()))
+    });
+}
