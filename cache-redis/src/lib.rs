@@ -142,12 +142,14 @@ mod place;
 mod reading;
 mod script;
 mod settings;
+mod stats;
 mod store;
 mod stored;
 mod unreadable;
 
 pub use cache_core::Protection;
 pub use config::RedisStoreBuilder;
+pub use stats::RedisStats;
 pub use store::RedisStore;
 
 /// The store's kind in errors, spans and protected entries.

@@ -12,6 +12,7 @@ use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, RedisResult, Value};
 
 use crate::breaker::Breaker;
 use crate::error::{Next, late, next, of_redis};
+use crate::stats::Count;
 
 /// Where the data is.
 pub(crate) enum Servers {
@@ -37,6 +38,8 @@ pub(crate) struct Link {
     /// Held while a connection is opened, so that one is.
     opening: tokio::sync::Mutex<()>,
     open: Mutex<Numbered>,
+    pub(crate) unanswered: Count,
+    pub(crate) connections: Count,
 }
 
 /// The connection that is open, and how many were before it.
@@ -63,6 +66,8 @@ impl Link {
             breaker: Breaker::default(),
             opening: tokio::sync::Mutex::default(),
             open: Mutex::default(),
+            unanswered: Count::default(),
+            connections: Count::default(),
         }
     }
 
@@ -86,6 +91,7 @@ impl Link {
         let mut failed = None;
         match tokio::time::timeout(deadline, self.ask_until_done(command, &mut failed)).await {
             Ok(Err(error)) if next(&error) != Next::Fail => {
+                self.unanswered.add_one();
                 sent.in_vain(Instant::now());
                 Ok(Err(error))
             }
@@ -94,6 +100,7 @@ impl Link {
                 Ok(done)
             }
             Err(_) => {
+                self.unanswered.add_one();
                 let is_enough = sent.in_vain(Instant::now());
                 // A server that hangs, or a connection whose other end is gone: the next request finds out. Not for one that
                 // is a little late: all would connect anew at the moment when there is most to do.
@@ -141,6 +148,9 @@ impl Link {
             return (number, Ok(connection));
         }
         let opened = self.connect().await;
+        if opened.is_ok() {
+            self.connections.add_one();
+        }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.number += 1;
         open.connection = opened.as_ref().ok().cloned();

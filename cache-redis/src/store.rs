@@ -29,6 +29,10 @@ impl RedisStore {
         Self(Arc::new(Inner::new(link, settings)))
     }
 
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
     /// Whether the entries are protected, and by what.
     pub fn protection(&self) -> &Protection {
         &self.0.settings.protection
