@@ -4,6 +4,7 @@
 //! cargo run --release -p benches --bin figures                    all of it; takes 12 GB of memory
 //! cargo run --release -p benches --bin figures -- lookup codec    some sections
 //! cargo run --release -p benches --bin figures -- sqlite          those of the SQLite store; keeps 7 GB in `target`
+//! cargo run --release -p benches --bin figures -- redis           those of the Redis store, measured only so; starts a server
 //! ```
 //!
 //! Ours and the limit run in blocks that alternate; times are medians over the blocks, a ratio is the median of the
@@ -18,6 +19,8 @@ mod codec;
 mod commit;
 mod lookup;
 mod memory;
+#[cfg(unix)]
+mod redis;
 mod sqlite;
 mod table;
 mod threads;
@@ -30,7 +33,7 @@ use table::Table;
 /// A part of the table: its name, and what measures it.
 type Section = (&'static str, fn(&mut Table));
 
-const SECTIONS: [Section; 14] = [
+const SECTIONS: &[Section] = &[
     ("lookup", lookup::measure),
     ("calls", calls::measure),
     ("threads", threads::measure),
@@ -43,6 +46,10 @@ const SECTIONS: [Section; 14] = [
     ("sqlite-documents", sqlite::documents),
     ("sqlite-open", sqlite::cold_open),
     ("sqlite-large", sqlite::large_partition),
+    #[cfg(unix)]
+    ("redis-read", redis::read),
+    #[cfg(unix)]
+    ("redis-commit", redis::commit),
     ("memory", memory::measure),
     ("million", memory::measure_million),
 ];
@@ -58,7 +65,7 @@ fn main() -> ExitCode {
         memory::run_child(tokens.parse().expect("the parent passes a number"));
         return ExitCode::SUCCESS;
     }
-    let names = SECTIONS.map(|(name, _)| name);
+    let names: Vec<&str> = SECTIONS.iter().map(|(name, _)| *name).collect();
     // `sqlite` stands for all sections whose names begin with it.
     let asks_for = |argument: &str, name: &str| {
         name.strip_prefix(argument).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
@@ -70,8 +77,10 @@ fn main() -> ExitCode {
     }
 
     let mut table = Table::begin();
-    for (name, measure) in SECTIONS {
-        if arguments.is_empty() || arguments.iter().any(|argument| asks_for(argument, name)) {
+    for &(name, measure) in SECTIONS {
+        // What needs a server is measured only when it is asked for.
+        let is_by_itself = arguments.is_empty() && !asks_for("redis", name);
+        if is_by_itself || arguments.iter().any(|argument| asks_for(argument, name)) {
             let started = Instant::now();
             measure(&mut table);
             eprintln!("({name}: {:.0} s)", started.elapsed().as_secs_f64());

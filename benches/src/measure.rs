@@ -49,6 +49,12 @@ impl Samples {
         quantile(&self.0, 0.5)
     }
 
+    /// What this contender takes more than `other`, in nanoseconds: the median of the rounds' differences.
+    pub fn minus(&self, other: &Self) -> f64 {
+        let differences: Vec<f64> = self.0.iter().zip(&other.0).map(|(ours, theirs)| ours - theirs).collect();
+        quantile(&differences, 0.5)
+    }
+
     /// This contender's time over `other`'s, round by round: both blocks of a round ran next to each other.
     pub fn over(&self, other: &Self) -> Ratio {
         let quotients: Vec<f64> = self.0.iter().zip(&other.0).map(|(ours, theirs)| ours / theirs).collect();
@@ -174,7 +180,8 @@ pub fn nanoseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e9
 }
 
-fn quantile(values: &[f64], share: f64) -> f64 {
+/// The value that a `share` of all is below, between two of them if need be.
+pub fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let place = share * (sorted.len() - 1) as f64;
@@ -210,6 +217,7 @@ mod tests {
         assert_eq!((a.median(), b.median()), (17.0, 34.0));
         let ratio = b.over(&a);
         assert_eq!((ratio.lower, ratio.median, ratio.upper), (2.0, 2.0, 2.0));
+        assert_eq!(b.minus(&a), 17.0);
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! Where a cache is kept, as `--store` names it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use cache_file::presets::{Machine, Preset};
+use clap::builder::{TypedValueParser, ValueParserFactory};
+use clap::error::ErrorKind;
+
+use crate::redis_address::RedisAddress;
 
 /// Where a cache is kept, as `--store` names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +18,8 @@ pub(crate) enum Address {
     File(PathBuf),
     /// `sqlite:PATH`: a SQLite database, shared by processes, with any number of partitions.
     Sqlite(PathBuf),
+    /// `redis://HOST` and its like: Redis servers, shared by processes and machines, with any number of partitions.
+    Redis(RedisAddress),
     /// `preset:NAME`: the cache of a product.
     Preset(Preset),
 }
@@ -27,11 +33,17 @@ impl FromStr for Address {
             Some(("file", path)) => Ok(Self::File(path.into())),
             Some(("sqlite", "")) => Err("the path is missing; write sqlite:PATH".to_owned()),
             Some(("sqlite", path)) => Ok(Self::Sqlite(path.into())),
+            Some((scheme, rest)) if RedisAddress::has_scheme(scheme) => {
+                RedisAddress::parse(scheme, rest).map(Self::Redis)
+            }
             Some(("preset", name)) => match name.parse() {
                 Ok(preset) => Ok(Self::Preset(preset)),
                 Err(error) => Err(cache_core::Error::message(&error).to_owned()),
             },
-            _ => Err("no store of this kind is known; write file:PATH, sqlite:PATH or preset:NAME".to_owned()),
+            _ => {
+                Err("no store of this kind is known; write file:PATH, sqlite:PATH, redis://HOST:PORT/DB or preset:NAME"
+                    .to_owned())
+            }
         }
     }
 }
@@ -41,6 +53,7 @@ impl fmt::Display for Address {
         match self {
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Redis(address) => write!(f, "{address}"),
             Self::Preset(preset) => write!(f, "preset:{preset}"),
         }
     }
@@ -66,18 +79,51 @@ impl Address {
         self == other || other.path().is_some_and(|path| self.is_at(&path))
     }
 
-    /// Whether anything stands at this address.
-    pub(crate) fn is_taken(&self) -> bool {
-        // A link counts, wherever it leads.
-        self.path().is_some_and(|path| path.symlink_metadata().is_ok())
+    /// Whether the store keeps entry by entry, in any number of partitions. Others keep one document.
+    pub(crate) fn keeps_entries(&self) -> bool {
+        match self {
+            Self::Sqlite(_) | Self::Redis(_) => true,
+            Self::File(_) | Self::Preset(_) => false,
+        }
     }
 
-    /// The path of the store's file; `None` if it cannot be told on this machine.
-    fn path(&self) -> Option<PathBuf> {
+    /// The path of the store's file; `None` if it has none, or it cannot be told on this machine.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
         match self {
             Self::File(path) | Self::Sqlite(path) => Some(path.clone()),
+            Self::Redis(_) => None,
             Self::Preset(preset) => preset.on(&Machine::here()).ok().map(|cache| cache.path().to_owned()),
         }
+    }
+}
+
+/// Reads addresses of the command line. What is refused is not repeated: it may hold a password, wherever in it.
+#[derive(Debug, Clone)]
+pub(crate) struct AddressParser;
+
+impl ValueParserFactory for Address {
+    type Parser = AddressParser;
+
+    fn value_parser() -> AddressParser {
+        AddressParser
+    }
+}
+
+impl TypedValueParser for AddressParser {
+    type Value = Address;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Address, clap::Error> {
+        let parsed = value.to_str().ok_or_else(|| "it is not UTF-8 text".to_owned()).and_then(str::parse);
+        parsed.map_err(|refused: String| {
+            let argument = argument.map(ToString::to_string).unwrap_or_default();
+            let message = format!("invalid value for '{argument}': {refused}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
+        })
     }
 }
 
@@ -100,6 +146,7 @@ mod tests {
             "file:relative path:with colon",
             "file:C:\\cache",
             "sqlite:/var/cache/msal.db",
+            "redis://host:7000/1?prefix=app",
             "preset:azure-cli",
         ] {
             assert_eq!(text.parse::<Address>().expect("an address").to_string(), text);
@@ -112,6 +159,7 @@ mod tests {
             ("/var/cache/msal.cache", "sqlite:PATH"),
             ("C:\\cache", "file:PATH"),
             ("sqlserver:x", "sqlite:PATH"),
+            ("redis:host", "redis://HOST:PORT/DB"),
         ] {
             let refused = text.parse::<Address>().expect_err("no address");
             assert!(refused.contains(saying), "{refused}");

@@ -1,8 +1,9 @@
-//! What every command works with: the form of the output, the clock, the passphrase of the environment.
+//! What every command works with: the form of the output, the clock, the passphrase of the environment, a runtime.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cache_core::{Clock, ManualClock, Secret, SystemClock, UnixSeconds};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::args::{Cli, Common};
 use crate::exit::Failure;
@@ -20,6 +21,7 @@ pub(crate) struct Context {
     pub(crate) fixed: Option<UnixSeconds>,
     /// The passphrase that came in the environment; an empty one counts as none.
     pub(crate) passphrase: Option<Secret>,
+    runtime: Arc<OnceLock<Runtime>>,
 }
 
 impl Context {
@@ -32,12 +34,28 @@ impl Context {
             Some(now) => Arc::new(ManualClock::at(now)),
             None => Arc::new(SystemClock),
         };
-        Ok(Self { output: Output::new(output), clock, fixed, passphrase: passphrase()? })
+        Ok(Self { output: Output::new(output), clock, fixed, passphrase: passphrase()?, runtime: Arc::default() })
     }
 
     /// The present time.
     pub(crate) fn now(&self) -> UnixSeconds {
         self.clock.now().to_seconds()
+    }
+
+    /// The same for a store that has another protection.
+    pub(crate) fn without_passphrase(&self) -> Self {
+        Self { passphrase: None, ..self.clone() }
+    }
+
+    /// The runtime of stores over the network, which is made when the first of them is opened. Exit 1: the system gives no
+    /// thread.
+    pub(crate) fn runtime(&self) -> Result<Handle, Failure> {
+        if let Some(runtime) = self.runtime.get() {
+            return Ok(runtime.handle().clone());
+        }
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::io("starting a thread for the network", &error))?;
+        Ok(self.runtime.get_or_init(|| runtime).handle().clone())
     }
 }
 

@@ -85,10 +85,18 @@ impl Failure {
 
 impl From<cache_core::Error> for Failure {
     fn from(error: cache_core::Error) -> Self {
-        // Where the library names its own function.
-        let of_database = error.store() == Some("sqlite") && error.kind() == cache_core::ErrorKind::Corrupt;
-        let command = if of_database { "; see `tokencache recover`" } else { "" };
-        Self::error(format!("{error}{command}"))
+        use cache_core::ErrorKind;
+        // Where the library names its own functions.
+        let here = match (error.store(), error.kind()) {
+            (Some("sqlite"), ErrorKind::Corrupt) => "; see `tokencache recover`",
+            (Some("redis"), ErrorKind::Denied) => {
+                "; here the user stands in the URL or in TOKENCACHE_REDIS_USER, the password in \
+                 TOKENCACHE_REDIS_PASSWORD or a password file"
+            }
+            (Some("redis"), ErrorKind::InvalidInput) => "; here that is redis+cluster://HOST:PORT",
+            _ => "",
+        };
+        Self::error(format!("{error}{here}"))
     }
 }
 

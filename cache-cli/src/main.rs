@@ -18,6 +18,8 @@ mod partition_name;
 mod process;
 mod progress;
 mod protection;
+mod redis_address;
+mod redis_store;
 mod store;
 mod text;
 mod times;

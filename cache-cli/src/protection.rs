@@ -9,6 +9,7 @@ use crate::args::{Location, ProtectionArgs, Side, Writing};
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::process::PASSPHRASE_VARIABLE;
+use crate::store::is_taken;
 
 /// How a store is protected.
 #[derive(Debug)]
@@ -60,7 +61,7 @@ impl Protection {
         let ProtectionArgs { key_file: Some(path), side, .. } = &location.protection else {
             return Self::chosen(location, context);
         };
-        if location.store.is_taken() && !path.exists() {
+        if !path.exists() && is_taken(location, context)? {
             return Err(Failure::error(format!(
                 "there is no key file at {}, and {} is there already, which a new key would not open; name the key file \
                  that it was made with",

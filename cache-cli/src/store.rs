@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cache_core::{
-    CacheStore, Changes, Committed, Documents, PartitionKey, PersistedTokenCache, Snapshot, TokenCache, blocking,
+    CacheStore, Changes, Committed, Documents, ErrorKind, PartitionKey, PersistedTokenCache, Snapshot, TokenCache,
+    blocking,
 };
 use cache_file::FileStore;
 use cache_sqlite::SqliteStore;
@@ -14,7 +15,9 @@ use crate::address::Address;
 use crate::args::{Location, Writing};
 use crate::context::Context;
 use crate::exit::{Failure, warn};
+use crate::progress::progress_bar;
 use crate::protection::Protection;
+use crate::redis_store;
 use crate::text::counted;
 
 /// A store that is open.
@@ -37,23 +40,23 @@ impl Store {
     /// Opens the store that the arguments name; the cache of a product for reading only. Exit 2: not exactly one
     /// protection is given.
     pub(crate) fn open(location: &Location, context: &Context) -> Result<Self, Failure> {
-        Self::with_protection(&location.store, Protection::chosen(location, context)?, Access::Write, context)
+        Self::with_protection(location, Protection::chosen(location, context)?, Access::Write, context)
     }
 
     /// The same for a command that writes. Exit 2: it is the cache of a product, and `--write-shared` is not given.
     pub(crate) fn open_to_write(location: &Location, writing: Writing, context: &Context) -> Result<Self, Failure> {
         let protection = Protection::chosen(location, context)?.for_writing(&location.store, writing)?;
-        Self::with_protection(&location.store, protection, Access::Write, context)
+        Self::with_protection(location, protection, Access::Write, context)
     }
 
     /// The same for a command that must leave the store as it is.
     pub(crate) fn open_to_look(location: &Location, context: &Context) -> Result<Self, Failure> {
-        Self::with_protection(&location.store, Protection::chosen(location, context)?, Access::Look, context)
+        Self::with_protection(location, Protection::chosen(location, context)?, Access::Look, context)
     }
 
     /// Opens a store to write; a key file that is not there is [created](Protection::creating_key) first.
     pub(crate) fn open_creating_key(location: &Location, context: &Context) -> Result<Self, Failure> {
-        Self::with_protection(&location.store, Protection::creating_key(location, context)?, Access::Write, context)
+        Self::with_protection(location, Protection::creating_key(location, context)?, Access::Write, context)
     }
 
     /// The cache that the shared partition holds now.
@@ -68,7 +71,12 @@ impl Store {
 
     /// What the shared partition holds now, entry by entry.
     pub(crate) fn snapshot(&self) -> Result<Option<Snapshot>, Failure> {
-        Ok(pollster::block_on(self.store().load(&PartitionKey::Shared))?)
+        self.snapshot_of(&PartitionKey::Shared)
+    }
+
+    /// What a partition holds now, entry by entry.
+    pub(crate) fn snapshot_of(&self, partition: &PartitionKey) -> Result<Option<Snapshot>, Failure> {
+        Ok(pollster::block_on(self.store().load(partition))?)
     }
 
     /// Merges changes into the shared partition.
@@ -81,11 +89,14 @@ impl Store {
         /// How many are asked for at once.
         const PAGE: usize = 1000;
         let mut partitions = Vec::new();
+        let bar = progress_bar(0, "partitions found");
         loop {
             let page = pollster::block_on(self.store().partitions(partitions.last(), PAGE))?;
             if page.is_empty() {
                 return Ok(partitions);
             }
+            bar.inc_length(page.len() as u64);
+            bar.inc(page.len() as u64);
             partitions.extend(page);
         }
     }
@@ -99,11 +110,10 @@ impl Store {
     /// [`load_of`](Self::load_of) answers.
     pub(crate) fn warn_of_unreadable(&self, partition: &PartitionKey) -> Result<(), Failure> {
         // A document is read whole or not at all.
-        if !matches!(self.address, Address::Sqlite(_)) {
+        if !self.address.keeps_entries() {
             return Ok(());
         }
-        let snapshot = pollster::block_on(self.store().load(partition))?;
-        match snapshot.map_or(0, |snapshot| snapshot.unreadable.len()) {
+        match self.snapshot_of(partition)?.map_or(0, |snapshot| snapshot.unreadable.len()) {
             0 => {}
             count => warn(&format!(
                 "{} of {} cannot be read and left out; `tokencache verify` looks for damage",
@@ -135,20 +145,36 @@ impl Store {
     }
 
     fn with_protection(
-        address: &Address,
+        location: &Location,
         protection: Protection,
         access: Access,
         context: &Context,
     ) -> Result<Self, Failure> {
-        let described = protection.describe();
-        let store = open(address, protection, access, context)?;
+        let (address, described) = (&location.store, protection.describe());
+        let store = open(location, protection, access, context)?;
         let cache = PersistedTokenCache::builder(store).clock(Arc::clone(&context.clock)).build();
         Ok(Self { address: address.clone(), protection: described, cache: blocking::PersistedTokenCache::new(cache) })
     }
 }
 
+/// Whether anything stands at the store's address; a server is asked.
+pub(crate) fn is_taken(location: &Location, context: &Context) -> Result<bool, Failure> {
+    let Address::Redis(address) = &location.store else {
+        // A link counts, wherever it leads.
+        return Ok(location.store.path().is_some_and(|path| path.symlink_metadata().is_ok()));
+    };
+    let store = redis_store::open(address, location, Protection::Plaintext, context)?;
+    match pollster::block_on(store.partitions(None, 1)) {
+        Ok(partitions) => Ok(!partitions.is_empty()),
+        // It is protected, and so it is there.
+        Err(error) if error.kind() == ErrorKind::KeyUnavailable => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The database at a path with the protection that the arguments name, for what only databases can do.
 pub(crate) fn database(path: &Path, location: &Location, context: &Context) -> Result<SqliteStore, Failure> {
+    redis_store::check_fits(location)?;
     database_with(path, Protection::chosen(location, context)?, context)
 }
 
@@ -168,12 +194,14 @@ fn database_with(path: &Path, protection: Protection, context: &Context) -> Resu
 }
 
 fn open(
-    address: &Address,
+    location: &Location,
     protection: Protection,
     access: Access,
     context: &Context,
 ) -> Result<Arc<dyn CacheStore>, Failure> {
-    let file = match address {
+    redis_store::check_fits(location)?;
+    let file = match &location.store {
+        Address::Redis(address) => return Ok(Arc::new(redis_store::open(address, location, protection, context)?)),
         Address::Sqlite(path) => return Ok(Arc::new(database_with(path, protection, context)?)),
         Address::File(path) => FileStore::at(path).read_only(access == Access::Look),
         Address::Preset(preset) => FileStore::preset(*preset)?,

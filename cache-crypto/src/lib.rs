@@ -41,3 +41,4 @@ pub use key::{Key, KeyId};
 pub use key_ring::KeyRing;
 pub use key_source::KeySource;
 pub use passphrase::Passphrase;
+pub use secret_file::secret_from_file;

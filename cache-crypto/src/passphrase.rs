@@ -10,7 +10,7 @@ use crate::argon2_params::Argon2Params;
 use crate::header::{SALT_LEN, Source};
 use crate::key::Key;
 use crate::primitives::{KEY_LEN, argon2id, random};
-use crate::secret_file;
+use crate::secret_file::secret_from_file;
 
 /// Keys kept for salts that were met. Each takes some hundred bytes; a folder of files from many program runs can hold
 /// as many salts as files.
@@ -60,11 +60,8 @@ impl Passphrase {
     /// the same errors. Not UTF-8, or empty: `InvalidInput`.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let content = secret_file::read(path, "passphrase file")?;
-        let refused = |reason: &str| Error::new(ErrorKind::InvalidInput, format!("{}: {reason}", path.display()));
-        let words = std::str::from_utf8(&content).map_err(|_| refused("the passphrase is not UTF-8 text"))?;
-        let words = words.strip_suffix("\r\n").or_else(|| words.strip_suffix('\n')).unwrap_or(words);
-        Self::new(words).map_err(|error| refused(error.message()))
+        let words = secret_from_file(path, "passphrase file")?;
+        Self::new(words).map_err(|error| Error::new(error.kind(), format!("{}: {}", path.display(), error.message())))
     }
 
     /// The same words with other parameters for new envelopes. Those with other ones are still opened.

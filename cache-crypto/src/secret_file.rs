@@ -4,11 +4,22 @@ use std::fs::File;
 use std::io::{ErrorKind as Io, Read as _, Write as _};
 use std::path::Path;
 
-use cache_core::{Error, ErrorKind, Result};
+use cache_core::{Error, ErrorKind, Result, Secret};
 use zeroize::Zeroizing;
 
 /// The longest key or passphrase file, in bytes.
 const LIMIT: usize = 4096;
+
+/// The text in a file, without one line end after it. `what` names the file in errors, for example `password file`. The file is
+/// read as [`Key::from_file`](crate::Key::from_file) reads one, with the same errors. Not UTF-8: `InvalidInput`.
+pub fn secret_from_file(path: impl AsRef<Path>, what: &str) -> Result<Secret> {
+    let path = path.as_ref();
+    let content = read(path, what)?;
+    let text = std::str::from_utf8(&content).map_err(|_| {
+        Error::new(ErrorKind::InvalidInput, format!("{}: the {what} is not UTF-8 text", path.display()))
+    })?;
+    Ok(Secret::new(text.strip_suffix("\r\n").or_else(|| text.strip_suffix('\n')).unwrap_or(text)))
+}
 
 /// The content of a regular file that nobody but its owner may access. `what` names the file in errors.
 ///

@@ -9,14 +9,15 @@ use crate::address::Address;
 
 const FROM: &str = "Protection of the store to copy from (exactly one, or TOKENCACHE_PASSPHRASE; none for preset:NAME)";
 const TO: &str = "Protection of the store to copy to (exactly one, or TOKENCACHE_PASSPHRASE)";
+const REDIS: &str = "Redis (a password that is in no file stands in TOKENCACHE_REDIS_PASSWORD, a user in the URL or TOKENCACHE_REDIS_USER)";
 
 #[derive(Debug, Args)]
 pub(crate) struct CopyStore {
-    /// The store to copy from, which is not changed: file:PATH, sqlite:PATH or preset:NAME
+    /// The store to copy from, which is not changed: file:PATH, sqlite:PATH, redis://HOST:PORT/DB or preset:NAME
     #[arg(long, value_name = "STORE")]
     from: Address,
 
-    /// The store to copy to: file:PATH, which holds one partition, or sqlite:PATH
+    /// The store to copy to: file:PATH, which holds one partition, sqlite:PATH or redis://HOST:PORT/DB
     #[arg(long, value_name = "STORE")]
     to: Address,
 
@@ -25,6 +26,14 @@ pub(crate) struct CopyStore {
 
     #[command(flatten)]
     to_protection: ToProtection,
+
+    /// The password of the server to copy from is in this file
+    #[arg(long, value_name = "FILE", help_heading = REDIS)]
+    from_redis_password_file: Option<PathBuf>,
+
+    /// The password of the server to copy to is in this file
+    #[arg(long, value_name = "FILE", help_heading = REDIS)]
+    to_redis_password_file: Option<PathBuf>,
 
     /// Say what would be copied, and write nothing
     #[arg(long)]
@@ -73,7 +82,8 @@ impl CopyStore {
             plaintext: *plaintext,
             side: Side::From,
         };
-        Location { store: self.from.clone(), protection }
+        let redis_password_file = self.from_redis_password_file.clone();
+        Location { store: self.from.clone(), protection, redis_password_file }
     }
 
     /// The store to copy to.
@@ -85,6 +95,7 @@ impl CopyStore {
             plaintext: *plaintext,
             side: Side::To,
         };
-        Location { store: self.to.clone(), protection }
+        let redis_password_file = self.to_redis_password_file.clone();
+        Location { store: self.to.clone(), protection, redis_password_file }
     }
 }

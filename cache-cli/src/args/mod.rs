@@ -12,7 +12,9 @@ use crate::exit::Failure;
 
 /// Headings of the help texts.
 const PROTECTION: &str =
-    "Protection of file:PATH and sqlite:PATH (exactly one, or the environment variable TOKENCACHE_PASSPHRASE)";
+    "Protection of all but preset:NAME (exactly one, or the environment variable TOKENCACHE_PASSPHRASE)";
+const REDIS: &str =
+    "Redis (the password can stand in TOKENCACHE_REDIS_PASSWORD too, its user in TOKENCACHE_REDIS_USER)";
 const REMOVAL: &str = "What to remove (exactly one)";
 const COMMON: &str = "Common options";
 
@@ -98,12 +100,18 @@ pub(crate) enum Command {
 /// Which store, and how it is protected.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Location {
-    /// The store: file:PATH, sqlite:PATH for a database, or preset:NAME for the cache of a product, for example preset:azure-cli
+    /// The store: file:PATH, sqlite:PATH for a database, redis://HOST:PORT/DB for a Redis server (also redis+unix:///PATH,
+    /// redis+cluster://HOST:PORT,... and redis+sentinel://HOST:PORT,.../NAME), or preset:NAME for the cache of a product, for
+    /// example preset:azure-cli
     #[arg(long, value_name = "STORE")]
     pub(crate) store: Address,
 
     #[command(flatten)]
     pub(crate) protection: ProtectionArgs,
+
+    /// The server's password is in this file
+    #[arg(long, value_name = "FILE", help_heading = REDIS)]
+    pub(crate) redis_password_file: Option<PathBuf>,
 }
 
 /// The consent that a command which writes needs for the cache of another product.
@@ -206,7 +214,7 @@ pub(crate) struct List {
     #[command(flatten)]
     pub(crate) location: Location,
 
-    /// Every partition of a database, not the shared one alone
+    /// Every partition of a database or of Redis, not the shared one alone
     #[arg(long)]
     pub(crate) all_partitions: bool,
 }

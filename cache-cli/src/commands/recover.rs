@@ -10,7 +10,7 @@ use crate::args::Recover;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::{Page, Report, Rows};
-use crate::store::database;
+use crate::store::{database, is_taken};
 use crate::text::counted;
 
 /// Replaces a damaged database; one that is sound stays as it is. Exit 2: the store is no database. Exit 4: there is
@@ -19,11 +19,11 @@ pub(crate) fn run(args: &Recover, context: &Context) -> Result<(), Failure> {
     let location = &args.location;
     let Address::Sqlite(path) = &location.store else {
         return Err(Failure::usage(format!(
-            "recover is for sqlite:PATH; of what {} holds, `tokencache import --salvage` takes what is whole in a document",
+            "recover is for sqlite:PATH, which {} is not; `tokencache import --salvage` takes what is whole in a document",
             location.store
         )));
     };
-    if !location.store.is_taken() {
+    if !is_taken(location, context)? {
         return Err(Failure::nothing(format!("there is nothing at {}", location.store)));
     }
     let Recovered { aside, kept, lost, .. } = pollster::block_on(database(path, location, context)?.recover())?;

@@ -28,6 +28,13 @@ fn arguments_that_do_not_fit_exit_2() {
     }
     Ran::of(tokencache().arg("list")).fails(2, "--store");
     Ran::of(tokencache().args(["list", "--plaintext", "--store", "/tmp/cache"])).fails(2, "file:PATH");
+    // An argument may hold a password.
+    for store in ["redis://app:pa55@host", "rediss://:pa55@host", "redsi://app:pa55@host", "redis+cluster://h,:pa55@h"]
+    {
+        let refused =
+            Ran::of(tokencache().args(["list", "--plaintext", "--store", store])).fails(2, "'--store <STORE>'");
+        assert!(!refused.stderr.contains("pa55"), "{store}: {}", refused.stderr);
+    }
     Ran::of(tokencache().args(["list", "--now", "tomorrow"])).fails(2, "tomorrow");
     Ran::of(tokencache().args(["demo", "--processes", "0"])).fails(2, "--processes");
 }
@@ -68,7 +75,14 @@ fn help_and_version_go_to_standard_output() {
 fn every_shell_has_a_completion() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ran = Ran::of(tokencache().args(["completions", shell])).succeeds();
-        for word in ["get-token", "--passphrase-file", "--show-secrets", "--to-passphrase-file", "recover"] {
+        for word in [
+            "get-token",
+            "--passphrase-file",
+            "--show-secrets",
+            "--to-passphrase-file",
+            "--redis-password-file",
+            "recover",
+        ] {
             // fish writes options without their dashes.
             assert!(ran.text().contains(word.trim_start_matches('-')), "{shell} {word}");
         }

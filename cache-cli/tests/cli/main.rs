@@ -9,6 +9,8 @@ mod import_export;
 mod list_show;
 mod protection;
 mod readme;
+#[cfg(unix)]
+mod redis;
 mod remove;
 mod sandbox;
 mod secrets;

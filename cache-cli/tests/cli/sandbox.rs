@@ -137,6 +137,7 @@ impl Ran {
 /// The command, with an environment that says nothing about it.
 pub(crate) fn tokencache() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tokencache"));
+    command.env_remove("TOKENCACHE_REDIS_PASSWORD").env_remove("TOKENCACHE_REDIS_USER");
     command.env_remove("TOKENCACHE_PASSPHRASE").env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
     command
 }

@@ -138,7 +138,7 @@ fn a_database_has_exactly_one_protection() {
         [&["export"][..], &["show", "abcd"], &["remove", "--expired"], &["import", "-"], &["verify"], &["recover"]]
     {
         Ran::of(database.bare(arguments).write_stdin("{}")).fails(2, "--key-file");
-        Ran::of(database.bare(arguments).arg("--plaintext").write_stdin("{}")).fails(1, "the database is protected");
+        Ran::of(database.bare(arguments).arg("--plaintext").write_stdin("{}")).fails(1, "the store is protected");
     }
     Ran::of(database.command(&["list"]).arg("--plaintext")).fails(2, "cannot be used with");
     fs::rename(database.path("key"), database.path("moved")).expect("moved");

@@ -14,7 +14,7 @@ use crate::args::{CopyStore, Location};
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::protection::{Protection, one_too_many};
-use crate::store::Store;
+use crate::store::{Store, is_taken};
 use crate::text::counted;
 
 /// Copies, and says what came of each entry. Exit 1: an entry could not be read, or is not in the target as it was
@@ -41,21 +41,17 @@ pub(crate) fn run(args: &CopyStore, context: &Context) -> Result<(), Failure> {
     report.verdict(&to.store)
 }
 
-/// How many changes a commit has. A database takes them in place, and others write between two commits; a file is
+/// How many changes a commit has. A store of entries takes them in place, and others write between two commits; a file is
 /// replaced as a whole by each, so that many would only rewrite it many times.
 fn batch(target: &Address) -> usize {
-    match target {
-        Address::Sqlite(_) => 1000,
-        Address::File(_) | Address::Preset(_) => usize::MAX,
-    }
+    if target.keeps_entries() { 1000 } else { usize::MAX }
 }
 
 /// Exit 2: the arguments do not fit each other.
 fn check(from: &Location, to: &Location, context: &Context) -> Result<(), Failure> {
     if let Address::Preset(_) = to.store {
         return Err(Failure::usage(format!(
-            "{} is the cache of another product; copy to file:PATH or sqlite:PATH, and see `tokencache import \
-             --write-shared`",
+            "{} is the cache of another product; copy to another store, and see `tokencache import --write-shared`",
             to.store
         )));
     }
@@ -76,11 +72,11 @@ fn check(from: &Location, to: &Location, context: &Context) -> Result<(), Failur
 /// Exit 1: the target cannot hold all of these partitions.
 fn check_room(partitions: &[PartitionKey], from: &Location, to: &Location) -> Result<(), Failure> {
     let others = partitions.iter().filter(|partition| **partition != PartitionKey::Shared).count();
-    if others == 0 || matches!(to.store, Address::Sqlite(_)) {
+    if others == 0 || to.store.keeps_entries() {
         return Ok(());
     }
     Err(Failure::error(format!(
-        "{} holds the shared partition only, and {} has {} besides; nothing was copied: give sqlite:PATH as the target",
+        "{} holds the shared partition only, and {} has {} besides; nothing was copied: give sqlite:PATH or redis://HOST as the target",
         to.store,
         from.store,
         counted(others, "partition", "partitions")
@@ -89,7 +85,7 @@ fn check_room(partitions: &[PartitionKey], from: &Location, to: &Location) -> Re
 
 /// The target as it is now, to be looked at; `None`: nothing stands there.
 fn look_at(to: &Location, context: &Context) -> Result<Option<Store>, Failure> {
-    if to.store.is_taken() {
+    if is_taken(to, context)? {
         return Store::open_to_look(to, context).map(Some);
     }
     // Only a key file may be missing: the copy makes it.

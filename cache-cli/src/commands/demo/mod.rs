@@ -36,7 +36,7 @@ const DOCUMENT: &str = include_str!("../../../data/net-users-multi-tenant.json")
 /// Runs the demo and prints what came of it. Exit 1: an update was lost, a lookup failed, or the file is damaged.
 pub(crate) fn run(args: &Demo, context: &Context) -> Result<(), Failure> {
     // The demo has a key file of its own, and one protection is enough.
-    let context = &Context { passphrase: None, ..context.clone() };
+    let context = &context.without_passphrase();
     let folder = tempfile::Builder::new()
         .prefix("tokencache-demo-")
         .tempdir()
@@ -81,7 +81,7 @@ impl Place {
 
     fn location(&self) -> Location {
         let protection = ProtectionArgs { key_file: Some(self.key_file.clone()), ..ProtectionArgs::default() };
-        Location { store: Address::File(self.file.clone()), protection }
+        Location { store: Address::File(self.file.clone()), protection, redis_password_file: None }
     }
 
     /// This program again, with a hidden command over the demo's cache and at its clock.

@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::entry_name::{self, EntryNames};
 use crate::exit::{Failure, warn};
 use crate::partition_name::PartitionName;
+use crate::progress::progress_bar;
 use crate::store::Store;
 use crate::times::{date, is_expired};
 
@@ -43,12 +44,16 @@ fn shared_partition(store: &Store, context: &Context) -> Result<(), Failure> {
 
 fn all_partitions(store: &Store, context: &Context) -> Result<(), Failure> {
     let now = context.now();
-    let listed = store.partitions()?.into_iter().map(|partition| {
+    let partitions = store.partitions()?;
+    let bar = progress_bar(partitions.len() as u64, "partitions");
+    let listed = partitions.into_iter().map(|partition| {
         let listing = Listing::of(&store.load_of(&partition)?, now);
-        store.warn_of_unreadable(&partition)?;
+        bar.suspend(|| store.warn_of_unreadable(&partition))?;
+        bar.inc(1);
         Ok(InPartition { partition: PartitionName::of(&partition), listing })
     });
     let partitions = listed.collect::<Result<Vec<_>, Failure>>()?;
+    drop(bar);
     if partitions.is_empty() {
         warn(&format!("{} holds nothing", store.address()));
     }
@@ -196,16 +201,15 @@ impl Listing {
                     home: profile.is_home_tenant,
                 })
                 .collect(),
-            entries: (cache.entries())
-                .filter(|entry| entry.id.section() == section::ACCOUNT)
-                .filter(|entry| {
+            entries: {
+                let entries = cache.entries().filter(|entry| entry.id.section() == section::ACCOUNT).filter(|entry| {
                     entry.account.as_ref().is_some_and(|account| {
                         *account.home_account_id == *group.home_account_id
                             && cache.environments().same(&account.environment, &group.environment)
                     })
-                })
-                .map(|entry| name(&entry.id))
-                .collect(),
+                });
+                sorted(entries.map(|entry| name(&entry.id)), |name| name)
+            },
         });
         let access_tokens = cache.access_tokens().map(|(id, token)| {
             let home_account_id = token.home_account_id.as_deref();
