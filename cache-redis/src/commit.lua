@@ -2,20 +2,21 @@
 --
 -- KEYS[1] the partition, a hash; KEYS[2] its tags by their expiry, a sorted set; KEYS[3] the lease whose fence the commit
 -- carries, a hash.
--- ARGV[1] the clock in milliseconds, '' for the server's     ARGV[2] generation for a partition that is made
--- ARGV[3] name of the partition, sealed                      ARGV[4] when the partition was listed, in ms; '' if it was not
+-- ARGV[1] the clock in milliseconds, '' for the server's     ARGV[2] 16 random bytes, the same when a commit is sent again
+-- ARGV[3] name of the partition, sealed                      ARGV[4] the time that was answered before it was listed, or ''
 -- ARGV[5] fence, '' for none                                 ARGV[6] how long an entry without an expiry stays, in ms
 -- ARGV[7] how many entries the partition may have, '' for any number
 -- ARGV[8..] the changes:
---   'p', tag, stored, replaces or '', guard: '' | 'a' accounts | 'e' tag, what cannot be read as it is stored now, or ''
+--   'p', tag, stored, replaces or '', guard: '' | 'a' accounts | 'e' tag,
+--        what could not be read there, as it is stored: '' | 'd' damaged | 'k' under another key
 --   'r', tag, version to match or ''
 --   'a', accounts
 --
--- Answers {'list'}: the partition must be listed before it is made. Else {'ok' or 'fenced', stamp before, stamp after,
+-- Answers {'list', time}: the partition must be listed before it is made, and ARGV[4] be that time. Else {'ok' or 'fenced', stamp before, stamp after,
 -- outcome, dropped}, the fourth with a letter per change: '.' applied, 'n' newer present, 'g' guard gone, 'm' no match; the
 -- last '' if nothing beside the changes was dropped. Fails with CORRUPT if the hash is none of a partition.
 --
--- Fields of the partition: 'g' generation, 'v' version, 'n' entries, 'm' name, 'x' latest expiry in ms;
+-- Fields of the partition: 'g' the random bytes of the last change, 'v' how many there were, 'n' entries, 'm' name, 'x' latest expiry in ms;
 -- 'e'tag a stored entry; lists of tags: 'c'account its account entries, 'a'account its other ones, 't'term what has it.
 -- A script that fails half-way is not undone: everything is decided first, and written at the end.
 
@@ -67,9 +68,9 @@ local function stamp(g, v)
 end
 
 local head = redis.call('HMGET', hash, 'g', 'v', 'n', 'x')
-local generation, version = head[1], tonumber(head[2] or '0')
-local entries, latest = tonumber(head[3] or '0'), tonumber(head[4] or '0')
-if generation and not (#generation == 16 and version and entries and latest) then
+local generation, version = head[1], tonumber(head[2] or '') or 0
+local entries, latest = tonumber(head[3] or '0'), tonumber(head[4] or '') or 0
+if not entries or (generation and #generation ~= 16) then
     return redis.error_reply('CORRUPT head of a partition')
 end
 local before = stamp(generation, version)
@@ -167,11 +168,13 @@ local function remove_accounts(accounts)
 end
 
 local function is_put(new, old, replaces, unreadable)
-    local has_time = old.has_time
-    if old.stored == unreadable then
+    local has_time, is_same = old.has_time, old.version == new.version
+    if unreadable == 'd' .. old.stored then
         -- It is not what it says it is, neither its version nor its time: any put heals it.
         has_time = false
-    elseif old.version == new.version then
+    elseif unreadable == 'k' .. old.stored and is_same then
+        return true
+    elseif is_same then
         return nil
     end
     if replaces == old.version then return true end
@@ -236,7 +239,7 @@ if changed and entries > 0 then
     local excess = ARGV[7] == '' and 0 or entries - tonumber(ARGV[7])
     if excess > 0 then
         -- Those first that expire first. The changes have put at most as many as they are.
-        drop(redis.call('ZRANGE', expiries, 0, excess + #outcome - 1), excess, ACCESS_TOKEN)
+        drop(redis.call('ZRANGEBYSCORE', expiries, '-inf', '+inf', 'LIMIT', 0, excess + #outcome), excess, ACCESS_TOKEN)
     end
 end
 
@@ -268,7 +271,7 @@ if latest == 0 then latest = now + tonumber(ARGV[6]) end
 
 if entries > 0 and not generation then
     local listed = tonumber(ARGV[4])
-    if not listed or server_ms - listed > LISTED_FOR then return {'list'} end
+    if not listed or server_ms - listed > LISTED_FOR then return {'list', text(server_ms)} end
 end
 
 if ARGV[5] ~= '' then
@@ -304,12 +307,11 @@ elseif changed then
             writes[#writes + 1], writes[#writes + 2] = field, tags
         end
     end
-    if not generation then
-        generation, version = ARGV[2], 0
-        for _, value in ipairs({'g', generation, 'm', ARGV[3]}) do writes[#writes + 1] = value end
-    end
-    version = version + 1
-    for _, value in ipairs({'v', text(version), 'n', text(entries), 'x', text(latest)}) do
+    local is_made = not generation
+    -- Other random bytes with each change: a fail-over may lose a change, and the next one must not have its stamp. And the
+    -- name anew, sealed by the present key.
+    generation, version = ARGV[2], version + 1
+    for _, value in ipairs({'g', generation, 'v', text(version), 'm', ARGV[3], 'n', text(entries), 'x', text(latest)}) do
         writes[#writes + 1] = value
     end
     -- A server whose memory is full refuses what a script adds, if it adds first. What only removes must be let through.
@@ -317,10 +319,11 @@ elseif changed then
     call('HDEL', hash, deletes)
     if not puts then call('HSET', hash, writes) end
     -- Of a partition that somebody has deleted by hand.
-    if version == 1 then redis.call('UNLINK', expiries) end
+    if is_made then redis.call('UNLINK', expiries) end
     call('ZREM', expiries, stale)
     call('ZADD', expiries, scores)
-    local left = text(math.min(math.max(latest - now, LEAST), MOST))
+    -- Never sooner than before, whatever the clocks say. (It is negative where there is no time to live yet.)
+    local left = text(math.min(math.max(latest - now, LEAST, redis.call('PTTL', hash)), MOST))
     redis.call('PEXPIRE', hash, left)
     redis.call('PEXPIRE', expiries, left)
     after = stamp(generation, version)

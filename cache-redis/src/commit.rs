@@ -1,6 +1,8 @@
 //! A commit: what its changes are for the script that merges them, and what the script says it did.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cache_core::merge::Merged;
 use cache_core::{
@@ -8,10 +10,11 @@ use cache_core::{
     Version, blocking_work,
 };
 use cache_crypto::rows::{PartitionTag, SealedEntry, Tag, kind, random, seal_name, seal_value};
+use futures_util::future::try_join;
 
 use crate::NAME;
 use crate::error::unexpected;
-use crate::head::Head;
+use crate::head::{Head, Presence, emptied};
 use crate::inner::Inner;
 use crate::listing::list;
 use crate::reading::texts;
@@ -23,6 +26,7 @@ const TRIES: usize = 5;
 
 /// Merges `changes` into the partition.
 pub(crate) async fn commit(inner: &Arc<Inner>, partition: &PartitionKey, changes: &Changes) -> Result<Committed> {
+    check(changes)?;
     let nothing = Committed { before: None, after: None, skipped: vec![], written: vec![], others_changed: false };
     // Nothing is made to remove something from it.
     let puts = changes.iter().any(|change| matches!(change, Change::Put { .. }));
@@ -39,12 +43,24 @@ pub(crate) async fn commit(inner: &Arc<Inner>, partition: &PartitionKey, changes
         let merging = Merging { inner, head: &head, partition, tag: head.index.partition(partition) };
         if let Some(done) = merging.run(changes).await? {
             // What is not there may be there under other names.
-            if done.before.is_some() || done.after.is_some() || !inner.head().is_superseded(&head).await? {
+            let is_there = done.before.is_some() || done.after.is_some();
+            if is_there || !inner.head().is_superseded(&head, Duration::ZERO).await? {
                 return Ok(done);
             }
         }
     }
-    Err(Error::new(ErrorKind::Unavailable, "the server is emptied again and again; look for the program that does it"))
+    Err(emptied())
+}
+
+/// `TooLarge`, `InvalidInput`: the server would not take these.
+fn check(changes: &Changes) -> Result<()> {
+    if changes.len() > MOST {
+        return Err(Error::new(ErrorKind::TooLarge, "a commit has more than 100,000 changes; nothing was written"));
+    }
+    if changes.fence().is_some_and(|fence| fence.number > HIGHEST_FENCE) {
+        return Err(Error::new(ErrorKind::InvalidInput, "a fence beyond 2^53 is none that this store has given"));
+    }
+    Ok(())
 }
 
 /// Has the key that entries are sealed with, which may take long.
@@ -70,23 +86,34 @@ impl Merging<'_> {
             let answer = texts(COMMIT.run(&self.inner.link, &keys, &arguments).await?)?;
             match &answer[..] {
                 [done, before, after, outcome, dropped] => {
+                    let is_made = before.is_empty() && !after.is_empty();
+                    // The server may have been emptied just before: others must find it also then.
+                    if is_made && !self.is_findable().await? {
+                        return Ok(None);
+                    }
                     let others_changed = !dropped.is_empty();
                     let (is_fenced, stamps) = (done == b"fenced", [before, after]);
                     let done = self.committed(changes, is_fenced, stamps, outcome)?;
                     return Ok(Some(Committed { others_changed, ..done }));
                 }
-                [_] => {
+                [verb, time] if verb == b"list" => {
                     // It is about to be made: from now on others must find it, and by these names.
-                    if !self.inner.head().is_present(self.head).await? {
+                    if !self.is_findable().await? {
                         return Ok(None);
                     }
-                    arguments[LISTED] = list(self.inner, &self.tag.0).await?;
+                    arguments[LISTED].clone_from(time);
                 }
                 _ => return Err(unexpected()),
             }
         }
-        let message = "the clocks of the cluster's servers are minutes apart; set them, and try again";
-        Err(Error::new(ErrorKind::Unavailable, message))
+        Err(emptied())
+    }
+
+    /// Whether others find the partition: by these names, and in the list.
+    async fn is_findable(&self) -> Result<bool> {
+        let head = self.inner.head();
+        let (presence, ()) = try_join(head.put_back(self.head), list(self.inner, &self.tag.0)).await?;
+        Ok(presence == Presence::There)
     }
 
     /// Of the partition, and of the lease whose fence the commit carries.
@@ -121,7 +148,7 @@ impl Merging<'_> {
                         self.seal(entry, &tag)?,
                         replaces.as_ref().map_or_else(Vec::new, version),
                         guard.as_ref().map_or_else(Vec::new, |guard| self.guard(guard)),
-                        self.inner.unreadable.take(self.tag, tag).map_or_else(Vec::new, Into::into),
+                        self.inner.unreadable.get(self.tag, tag).map_or_else(Vec::new, Into::into),
                     ]);
                 }
                 Change::Remove { id, if_match } => arguments.extend([
@@ -204,11 +231,19 @@ impl Merging<'_> {
                 written.push((id.clone(), Version::new(&self.head.index.version(self.tag, entry))));
             }
         }
+        // As `cache_core::merge` tells it: nothing of an entry that another change of this commit did not apply to.
+        let not_applied: HashSet<EntryId> = skipped.iter().map(|(id, _)| id.clone()).collect();
+        written.retain(|(id, _)| !not_applied.contains(id));
         Ok(Committed { before, after, skipped, written, others_changed: false })
     }
 }
 
-/// The place of the time at which the partition was listed, among the arguments.
+/// A request has at most 1,048,576 parts (redis/redis, src/networking.c), a change up to six.
+const MOST: usize = 100_000;
+/// Numbers in scripts are exact up to here.
+const HIGHEST_FENCE: u64 = 1 << 53;
+
+/// The place of the time that was answered before the partition was listed, among the arguments.
 const LISTED: usize = 3;
 
 /// The version as it is stored. One that this store has not given is none that is stored.

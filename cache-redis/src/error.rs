@@ -10,7 +10,7 @@ use redis::{RedisError, ServerErrorKind};
 /// What a failure asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Another connection, at once and once: this one is broken, or leads to a server that takes no writes any more.
+    /// Another connection, at once: this one is broken, or leads to a server that takes no writes any more.
     Reconnect,
     /// Another try a little later: the server is about to be ready.
     Wait,
@@ -45,10 +45,7 @@ pub(crate) fn of_redis(error: RedisError) -> Error {
             ErrorKind::Denied,
             "the server refuses these credentials; look at the user and the password, and at the server's ACL",
         ),
-        Kind::Server(ServerErrorKind::NoPerm) => (
-            ErrorKind::Denied,
-            "the server's ACL does not let this user do what the store needs; its documentation has the rule",
-        ),
+        Kind::Server(ServerErrorKind::NoPerm) => (ErrorKind::Denied, NOT_PERMITTED),
         Kind::Server(ServerErrorKind::ReadOnly) => {
             (ErrorKind::Unavailable, "the server is a replica and takes no writes; a fail-over may be under way")
         }
@@ -86,6 +83,11 @@ fn of_code(error: &RedisError) -> (ErrorKind, &'static str) {
         Some("NOAUTH" | "WRONGPASS") => {
             (ErrorKind::Denied, "the server asks for other credentials; give the store a user and a password")
         }
+        Some("NOPERM") => (ErrorKind::Denied, NOT_PERMITTED),
+        Some("BUSY" | "UNKILLABLE") => (
+            ErrorKind::Unavailable,
+            "the server is busy with a script that takes long; look for the program that runs it",
+        ),
         Some("OOM") => (ErrorKind::Unavailable, "the server's memory is full; nothing was written"),
         Some("MISCONF") => {
             (ErrorKind::Unavailable, "the server takes no writes since it cannot save them; look at its disk")
@@ -102,9 +104,36 @@ fn of_code(error: &RedisError) -> (ErrorKind, &'static str) {
             (ErrorKind::Unavailable, "no server listens there, or it refuses the connection")
         }
         _ if error.is_io_error() => (ErrorKind::Unavailable, "the connection to the server broke"),
-        _ => (ErrorKind::Internal, "the server refused the request; this is a defect of this program"),
+        _ => of_text(error.detail().unwrap_or_default()),
     }
 }
+
+/// Kinds that only the text of the server's answer tells apart (redis/redis, src/networking.c, src/script.c and
+/// src/script_lua.c). It is not shown.
+fn of_text(text: &str) -> (ErrorKind, &'static str) {
+    let says = |part: &str| text.contains(part);
+    if says("The user executing the script can't") || says("ACL failure") {
+        return (ErrorKind::Denied, NOT_PERMITTED);
+    }
+    if says("DB index is out of range") {
+        return (ErrorKind::InvalidInput, "the server has no database of this number");
+    }
+    if says("cluster support disabled") {
+        return (ErrorKind::InvalidInput, "the server is no node of a cluster; open the store by `RedisStore::at`");
+    }
+    if says("invalid bulk length") || says("invalid multibulk length") {
+        return (ErrorKind::TooLarge, "the server takes no value, or no commit, as large as that; nothing was written");
+    }
+    // Lua was given something else than a number.
+    if says("attempt to") || says("bad argument") {
+        let message = "the numbers of a partition or lease are damaged; remove the partition to make it anew";
+        return (ErrorKind::Corrupt, message);
+    }
+    (ErrorKind::Internal, "the server refused the request; this is a defect of this program")
+}
+
+const NOT_PERMITTED: &str =
+    "the server's ACL does not let this user do what the store needs; its documentation has the rule";
 
 /// Whether the other end does not prove by TLS who it is.
 fn is_distrusted(error: &RedisError) -> bool {

@@ -33,7 +33,17 @@ struct Known {
 }
 
 /// So long a miss is believed without a look at the head: another node may have made one for a server that was emptied.
-const RELIED_UPON: Duration = Duration::from_secs(1);
+pub(crate) const RELIED_UPON: Duration = Duration::from_secs(1);
+
+/// So long the head is believed to be the one that Redis has: a server may evict it and keep partitions.
+const BELIEVED: Duration = Duration::from_secs(2);
+
+/// What Redis has in the place of a head.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    There,
+    Other,
+}
 
 /// What heads are read and made with.
 pub(crate) struct Finding<'a> {
@@ -46,7 +56,7 @@ pub(crate) struct Finding<'a> {
 impl Finding<'_> {
     /// The head; `None`: there is none, and so nothing is stored.
     pub(crate) async fn find(&self) -> Result<Option<Arc<Head>>> {
-        if let Some(known) = self.known() {
+        if let Some(known) = self.current().await? {
             return Ok(Some(known));
         }
         match self.kept().await? {
@@ -57,7 +67,7 @@ impl Finding<'_> {
 
     /// The head, which is made if there is none.
     pub(crate) async fn find_or_make(&self) -> Result<Arc<Head>> {
-        if let Some(known) = self.known() {
+        if let Some(known) = self.current().await? {
             return Ok(known);
         }
         if let Some(kept) = self.kept().await? {
@@ -73,17 +83,33 @@ impl Finding<'_> {
         self.take_up(kept).await
     }
 
-    /// Whether `head` is still the one that Redis has, which gets it back if it has none any more. Asked before a partition
-    /// is made: others look for it by the head that they find.
-    pub(crate) async fn is_present(&self, head: &Arc<Head>) -> Result<bool> {
+    /// Whether `head` is still the one that Redis has, which gets it back if it has none any more. Asked around what others
+    /// look for by the head that they find.
+    pub(crate) async fn put_back(&self, head: &Arc<Head>) -> Result<Presence> {
         let kept = self.set_if_none(&head.kept).await?;
-        Ok(self.compare(head, Some(&kept)))
+        Ok(if self.compare(head, Some(&kept)) { Presence::There } else { Presence::Other })
+    }
+
+    /// The head that this process goes by, if it is the one that Redis has, as far as is known.
+    async fn current(&self) -> Result<Option<Arc<Head>>> {
+        let Some((head, compared)) = self.lock().as_ref().map(|known| (Arc::clone(&known.head), known.compared)) else {
+            return Ok(None);
+        };
+        if compared.elapsed() < BELIEVED {
+            return Ok(Some(head));
+        }
+        // As a copy in memory is validated: what waits for this may have one.
+        let is_current = match kept(self.link.ask_soon(&self.get()).await?)? {
+            Some(kept) => self.compare(&head, Some(&kept)),
+            None => self.put_back(&head).await? == Presence::There,
+        };
+        Ok(is_current.then_some(head))
     }
 
     /// Whether a partition that was not found by the names of `head` is to be looked for again, by those of another head.
-    pub(crate) async fn is_superseded(&self, head: &Arc<Head>) -> Result<bool> {
+    pub(crate) async fn is_superseded(&self, head: &Arc<Head>, relied_upon: Duration) -> Result<bool> {
         let is_recent = match &*self.lock() {
-            Some(known) => Arc::ptr_eq(&known.head, head) && known.compared.elapsed() < RELIED_UPON,
+            Some(known) => Arc::ptr_eq(&known.head, head) && known.compared.elapsed() < relied_upon,
             None => false,
         };
         if is_recent {
@@ -106,13 +132,13 @@ impl Finding<'_> {
     }
 
     async fn kept(&self) -> Result<Option<Vec<u8>>> {
+        kept(self.link.ask(&self.get()).await?)
+    }
+
+    fn get(&self) -> Cmd {
         let mut get = Cmd::new();
         get.arg("GET").arg(self.prefix.head());
-        match self.link.ask(&get).await? {
-            Value::Nil => Ok(None),
-            Value::BulkString(kept) => Ok(Some(kept)),
-            _ => Err(unexpected()),
-        }
+        get
     }
 
     /// Sets the head if there is none; answers the one that is there then.
@@ -123,12 +149,7 @@ impl Finding<'_> {
             Value::Nil => {}
             _ => return Ok(kept.to_owned()),
         }
-        self.kept().await?.ok_or_else(|| {
-            Error::new(
-                ErrorKind::Unavailable,
-                "the server is emptied again and again; look for the program that does it",
-            )
-        })
+        self.kept().await?.ok_or_else(emptied)
     }
 
     async fn take_up(&self, kept: Vec<u8>) -> Result<Arc<Head>> {
@@ -138,13 +159,24 @@ impl Finding<'_> {
         Ok(head)
     }
 
-    fn known(&self) -> Option<Arc<Head>> {
-        self.lock().as_ref().map(|known| Arc::clone(&known.head))
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Known>> {
         self.heads.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The head as Redis keeps it.
+fn kept(answer: Value) -> Result<Option<Vec<u8>>> {
+    match answer {
+        Value::Nil => Ok(None),
+        Value::BulkString(kept) => Ok(Some(kept)),
+        _ => Err(unexpected()),
+    }
+}
+
+/// Whoever empties a server again and again is not waited for.
+pub(crate) fn emptied() -> Error {
+    let message = "the server is emptied again and again; look for the program that does it";
+    Error::new(ErrorKind::Unavailable, message)
 }
 
 fn open(kept: Vec<u8>, protection: &Protection) -> Result<Head> {

@@ -8,6 +8,7 @@ use cache_core::{Error, ErrorKind, Lease, LeaseHandle, PartitionKey, Result, Uni
 use cache_crypto::rows::{Tag, random};
 
 use crate::error::unexpected;
+use crate::head::Presence;
 use crate::inner::{Inner, named, to_its_end};
 use crate::reading::texts;
 use crate::script;
@@ -52,9 +53,20 @@ async fn try_take(
     let tag = head.index.partition(partition);
     let key = inner.settings.prefix.lease(tag, &head.index.lease(tag, name));
     let expires_at = end_from(inner.now());
-    match ask(inner, &key, holder, Asked::Take).await? {
+    let asked = ask(inner, &key, holder, Asked::Take).await;
+    if asked.is_err() {
+        // It may be held nevertheless.
+        let (inner, key) = (Arc::clone(inner), key.clone());
+        tokio::spawn(async move { drop(ask(&inner, &key, holder, Asked::Release).await) });
+    }
+    match asked? {
         Answer::Held(fence) => {
-            Ok(Ok(Held { inner: Arc::clone(inner), key, holder, fence, expires_at, is_over: false }))
+            let held = Held { inner: Arc::clone(inner), key, holder, fence, expires_at, is_over: false };
+            // By the names of another head somebody else may hold it.
+            match inner.head().put_back(&head).await? {
+                Presence::There => Ok(Ok(held)),
+                Presence::Other => Box::pin(try_take(inner, partition, name, holder)).await,
+            }
         }
         Answer::Other(other) => Ok(Err(other)),
         Answer::Gone => Err(unexpected()),

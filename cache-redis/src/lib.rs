@@ -109,6 +109,13 @@
 //! - What shows without the key: how many partitions and entries of which sections there are, which of them belong to one account,
 //!   their lengths, when they were written and when they expire.
 //! - Not covered: who may write to the server may delete, and put back an older copy of an entry, or of a whole server.
+//! - The least rule of an ACL for the store's user, on one server; in a cluster, and by its sentinels, also what its client asks
+//!   of them:
+//!
+//!   ```text
+//!   ~PREFIX:* +get +set +eval +evalsha +time +hget +hmget +hgetall +hset +hdel +pexpire +pttl +unlink
+//!   +zadd +zrangebylex +zrangebyscore +zscore +zrem
+//!   ```
 //! - Use TLS (`rediss://`, with the feature `tls`, which is on) wherever the network is not yours alone.
 //!
 //! # In the server

@@ -1,9 +1,12 @@
 //! The connection to the servers: one that all tasks share, opened when it is first needed, and again when it broke.
 
-use std::sync::{Mutex, PoisonError};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cache_core::Result;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
@@ -32,22 +35,25 @@ pub(crate) struct Deadlines {
 
 /// The servers, and the connection to them.
 pub(crate) struct Link {
-    servers: Servers,
+    servers: Arc<Servers>,
     deadlines: Deadlines,
     breaker: Breaker,
-    /// Held while a connection is opened, so that one is.
-    opening: tokio::sync::Mutex<()>,
-    open: Mutex<Numbered>,
+    open: Mutex<Open>,
     pub(crate) unanswered: Count,
     pub(crate) connections: Count,
 }
 
 /// The connection that is open, and how many were before it.
 #[derive(Default)]
-struct Numbered {
+struct Open {
     number: u64,
     connection: Option<Connection>,
+    /// The next one. All who need it wait for the same one, which has the whole deadline whoever gives up waiting: with as
+    /// little time as the oldest request has left, a busy program would never connect again.
+    opening: Option<Opening>,
 }
+
+type Opening = Shared<BoxFuture<'static, RedisResult<Connection>>>;
 
 #[derive(Clone)]
 enum Connection {
@@ -55,16 +61,15 @@ enum Connection {
     Cluster(ClusterConnection),
 }
 
-/// A server that loads its data, or a cluster that chooses a primary, needs a moment.
+/// A server that starts again or loads its data, or a cluster that chooses a primary, needs a moment.
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Link {
     pub(crate) fn new(servers: Servers, deadlines: Deadlines) -> Self {
         Self {
-            servers,
+            servers: Arc::new(servers),
             deadlines,
             breaker: Breaker::default(),
-            opening: tokio::sync::Mutex::default(),
             open: Mutex::default(),
             unanswered: Count::default(),
             connections: Count::default(),
@@ -83,13 +88,13 @@ impl Link {
 
     /// The answer to what is asked only to learn whether a copy is still right: there is less time for it.
     pub(crate) async fn ask_soon(&self, command: &Cmd) -> Result<Value> {
-        self.ask_within(command, self.deadlines.validation).await?.map_err(of_redis)
+        self.ask_within(command, self.deadlines.validation.min(self.deadlines.request)).await?.map_err(of_redis)
     }
 
     async fn ask_within(&self, command: &Cmd, deadline: Duration) -> Result<RedisResult<Value>> {
         let sent = self.breaker.send(Instant::now())?;
-        let mut failed = None;
-        match tokio::time::timeout(deadline, self.ask_until_done(command, &mut failed)).await {
+        let (mut failed, mut used) = (None, 0);
+        match tokio::time::timeout(deadline, self.ask_until_done(command, &mut failed, &mut used)).await {
             Ok(Err(error)) if next(&error) != Next::Fail => {
                 self.unanswered.add_one();
                 sent.in_vain(Instant::now());
@@ -105,17 +110,23 @@ impl Link {
                 // A server that hangs, or a connection whose other end is gone: the next request finds out. Not for one that
                 // is a little late: all would connect anew at the moment when there is most to do.
                 if is_enough || deadline >= self.deadlines.request {
-                    self.forget_any();
+                    self.forget(used);
                 }
                 Err(failed.map_or_else(late, of_redis))
             }
         }
     }
 
-    async fn ask_until_done(&self, command: &Cmd, failed: &mut Option<RedisError>) -> RedisResult<Value> {
+    async fn ask_until_done(
+        &self,
+        command: &Cmd,
+        failed: &mut Option<RedisError>,
+        used: &mut u64,
+    ) -> RedisResult<Value> {
         let mut has_reconnected = false;
         loop {
             let (number, connection) = self.connection().await;
+            *used = number;
             let answer = match connection {
                 Ok(mut connection) => connection.ask(command).await,
                 Err(error) => Err(error),
@@ -129,10 +140,10 @@ impl Link {
                 self.forget(number);
             }
             match next {
-                // Once: an idle connection was closed, or the primary is another one.
+                Next::Fail => return Err(error),
+                // At once, since an idle connection was closed, or the primary is another one.
                 Next::Reconnect if !has_reconnected => has_reconnected = true,
-                Next::Wait => tokio::time::sleep(PAUSE).await,
-                Next::Reconnect | Next::Fail => return Err(error),
+                Next::Reconnect | Next::Wait => tokio::time::sleep(PAUSE).await,
             }
             *failed = Some(error);
         }
@@ -143,51 +154,63 @@ impl Link {
         if let (number, Some(connection)) = self.present() {
             return (number, Ok(connection));
         }
-        let _opening = self.opening.lock().await;
-        if let (number, Some(connection)) = self.present() {
-            return (number, Ok(connection));
+        let opening = {
+            let mut open = self.lock();
+            let open_one = || opening(Arc::clone(&self.servers), self.deadlines.request);
+            open.opening.get_or_insert_with(open_one).clone()
+        };
+        let opened = opening.clone().await;
+        let mut open = self.lock();
+        if open.opening.as_ref().is_some_and(|present| present.ptr_eq(&opening)) {
+            open.opening = None;
+            open.number += 1;
+            open.connection = opened.as_ref().ok().cloned();
+            if opened.is_ok() {
+                self.connections.add_one();
+            }
         }
-        let opened = self.connect().await;
-        if opened.is_ok() {
-            self.connections.add_one();
-        }
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.number += 1;
-        open.connection = opened.as_ref().ok().cloned();
         (open.number, opened)
     }
 
     fn present(&self) -> (u64, Option<Connection>) {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self.lock();
         (open.number, open.connection.clone())
-    }
-
-    async fn connect(&self) -> RedisResult<Connection> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.deadlines.request))
-            .set_response_timeout(Some(self.deadlines.request));
-        match &self.servers {
-            Servers::One(client) => {
-                client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::One)
-            }
-            Servers::Sentinel(sentinels) => {
-                let mut sentinels = sentinels.lock().await;
-                sentinels.get_async_connection_with_config(&config).await.map(Connection::One)
-            }
-            Servers::Cluster(client) => client.get_async_connection().await.map(Connection::Cluster),
-        }
     }
 
     /// Uses the connection of this number no more.
     fn forget(&self, number: u64) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.lock();
         if open.number == number {
             open.connection = None;
         }
     }
 
-    fn forget_any(&self) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).connection = None;
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Opens a connection, and goes on with it by itself.
+fn opening(servers: Arc<Servers>, deadline: Duration) -> Opening {
+    let opening = tokio::spawn(async move {
+        let late = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
+        tokio::time::timeout(deadline, connect(&servers, deadline)).await.unwrap_or_else(late)
+    });
+    // The runtime that it ran on was shut down.
+    let gone = |_| Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+    opening.map(move |opened| opened.unwrap_or_else(gone)).boxed().shared()
+}
+
+async fn connect(servers: &Servers, deadline: Duration) -> RedisResult<Connection> {
+    let config = AsyncConnectionConfig::new();
+    let config = config.set_connection_timeout(Some(deadline)).set_response_timeout(Some(deadline));
+    match servers {
+        Servers::One(client) => client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::One),
+        Servers::Sentinel(sentinels) => {
+            let mut sentinels = sentinels.lock().await;
+            sentinels.get_async_connection_with_config(&config).await.map(Connection::One)
+        }
+        Servers::Cluster(client) => client.get_async_connection().await.map(Connection::Cluster),
     }
 }
 

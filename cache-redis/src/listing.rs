@@ -18,19 +18,16 @@ use crate::inner::Inner;
 use crate::reading::texts;
 use crate::script::{LIST, UNLIST};
 
-/// Lists the partition; answers when, as the script that commits takes it.
-pub(crate) async fn list(inner: &Arc<Inner>, tag: &Tag) -> Result<Vec<u8>> {
-    let mut answer = ask_to_list(inner, tag).await?;
-    if answer.is_empty() {
-        return Err(unexpected());
+/// Lists the partition.
+pub(crate) async fn list(inner: &Arc<Inner>, tag: &Tag) -> Result<()> {
+    let oldest = ask_to_list(inner, tag).await?;
+    if !oldest.is_empty() {
+        tokio::spawn(review(Arc::clone(inner), oldest));
     }
-    let time = answer.remove(0);
-    if !answer.is_empty() {
-        tokio::spawn(review(Arc::clone(inner), answer));
-    }
-    Ok(time)
+    Ok(())
 }
 
+/// Lists the partition; answers some that were listed long ago.
 async fn ask_to_list(inner: &Inner, tag: &Tag) -> Result<Vec<Vec<u8>>> {
     texts(LIST.run(&inner.link, &inner.settings.prefix.listed(tag[0]), &[tag.to_vec()]).await?)
 }
@@ -71,7 +68,13 @@ pub(crate) async fn partitions(
             let mut gone = Vec::new();
             for (tag, name) in listed.iter().zip(names) {
                 match name {
-                    Some(name) => found.push(open_name(NAME, inner.settings.protection.protector(), &name)?),
+                    Some(name) => {
+                        let key = open_name(NAME, inner.settings.protection.protector(), &name)?;
+                        // One of an earlier head, which nobody can find any more, goes when it expires.
+                        if head.index.partition(&key).0 == *tag {
+                            found.push(key);
+                        }
+                    }
                     None => gone.push(tag.to_vec()),
                 }
             }
@@ -93,7 +96,11 @@ async fn page(inner: &Inner, bucket: u8, after: Option<Tag>, limit: usize) -> Re
     let mut ask = Cmd::new();
     ask.arg("ZRANGEBYLEX").arg(listed).arg(from).arg("+").arg("LIMIT").arg(0).arg(limit.min(MOST));
     let tags = texts(inner.link.ask(&ask).await?)?;
-    tags.into_iter().map(|tag| Tag::try_from(&tag[..]).map_err(|_| unexpected())).collect()
+    let tags: Vec<Tag> =
+        tags.into_iter().map(|tag| Tag::try_from(&tag[..]).map_err(|_| unexpected())).collect::<Result<_>>()?;
+    // Always onward: nobody is led in circles.
+    let is_onward = after.iter().chain(&tags).is_sorted_by(|one, next| one < next);
+    if is_onward { Ok(tags) } else { Err(unexpected()) }
 }
 
 /// The partition's name as it is stored; `None`: it is not there.

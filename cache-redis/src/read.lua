@@ -6,10 +6,10 @@
 local hash = KEYS[1]
 local head = redis.call('HMGET', hash, 'g', 'v', 'n')
 if not head[1] then return {} end
-if #head[1] ~= 16 or not tonumber(head[2] or '') or not tonumber(head[3] or '') then
+if not tonumber(head[3] or '') or #head[1] ~= 16 then
     return redis.error_reply('CORRUPT head of a partition')
 end
-local answer = {head[1] .. struct.pack('>I8', tonumber(head[2]))}
+local answer = {head[1] .. struct.pack('>I8', tonumber(head[2] or '') or 0)}
 if ARGV[1] == 'all' then
     if tonumber(head[3]) > tonumber(ARGV[2]) then return answer end
     local all = redis.call('HGETALL', hash)

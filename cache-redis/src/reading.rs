@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use cache_core::{
-    Blob, EntryId, ErrorKind, Extent, LookupTerm, PartitionKey, Protector, Result, Snapshot, Stored, Version,
+    Blob, Entry, EntryId, ErrorKind, Extent, LookupTerm, PartitionKey, Protector, Result, Snapshot, Stored, Version,
     blocking_work,
 };
 use cache_crypto::rows::{PartitionTag, Tag, unreadable_id};
@@ -17,6 +17,7 @@ use crate::head::Head;
 use crate::inner::Inner;
 use crate::script::READ;
 use crate::stored::decode;
+use crate::unreadable::Why;
 
 /// A partition by the names of one head.
 pub(crate) struct Reading {
@@ -92,10 +93,10 @@ impl Reading {
         match &fields[..] {
             [Value::Nil, _] => Ok(None),
             // As the scripts answer it.
-            [Value::BulkString(generation), Value::BulkString(version)] => {
-                let version = std::str::from_utf8(version).ok().and_then(|version| version.parse::<u64>().ok());
-                let version = version.ok_or_else(unexpected)?.to_be_bytes();
-                Ok(Some(Version::new(&[generation, &version[..]].concat())))
+            [Value::BulkString(random), Value::BulkString(count)] if random.len() == 16 => {
+                let count = std::str::from_utf8(count).ok().and_then(|count| count.parse().ok());
+                let count = count.unwrap_or(0_u64).to_be_bytes();
+                Ok(Some(Version::new(&[random, &count[..]].concat())))
             }
             _ => Err(unexpected()),
         }
@@ -149,11 +150,11 @@ impl Reading {
         stored: &[u8],
         asked: Option<&EntryId>,
     ) -> Result<Result<Stored, EntryId>> {
-        let unreadable = |kind| {
-            self.inner.unreadable.note(partition, *tag, stored);
+        let unreadable = |kind, why| {
+            self.inner.unreadable.note(partition, *tag, why, stored);
             Ok(Err(unreadable_id(kind, tag)))
         };
-        let Some((kind, sealed)) = decode(stored) else { return unreadable(0) };
+        let Some((kind, sealed)) = decode(stored) else { return unreadable(0, Why::Damaged) };
         let protector = self.inner.settings.protection.protector();
         if let Some(protector) = protector
             && !protector.is_prepared(sealed.value.expose())
@@ -161,10 +162,15 @@ impl Reading {
             self.prepare(sealed.value.clone()).await?;
         }
         let is_of = |entry: &_| sealed.is_of(tag, entry, &self.head.index, partition);
+        // Sealed bytes are bound to their partition and tag, not to the store: one with the same key may have been copied from.
+        let is_ours = |entry: &Entry| asked.is_some() || self.head.index.entry(partition, &entry.id) == *tag;
         match sealed.open(NAME, protector, &self.partition, tag, asked, is_of) {
+            Ok(stored) if !is_ours(&stored.entry) => unreadable(kind, Why::Damaged),
             Ok(stored) => Ok(Ok(stored)),
-            Err(error) if is_unreadable(error.kind()) => unreadable(kind),
-            Err(error) => Err(error),
+            Err(error) => match why(error.kind()) {
+                Some(why) => unreadable(kind, why),
+                None => Err(error),
+            },
         }
     }
 
@@ -174,14 +180,19 @@ impl Reading {
         let prepare =
             move || protection.protector().map_or(Ok(()), |of: &dyn Protector| of.prepare(Some(protected.expose())));
         match blocking_work::run(prepare).await {
-            Err(error) if !is_unreadable(error.kind()) => Err(error),
+            Err(error) if why(error.kind()).is_none() => Err(error),
             _ => Ok(()),
         }
     }
 }
 
-fn is_unreadable(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Corrupt | ErrorKind::KeyUnavailable | ErrorKind::Undecryptable | ErrorKind::Unsupported)
+/// Why an entry cannot be read that is opened with such an error; `None`: nobody knows.
+fn why(kind: ErrorKind) -> Option<Why> {
+    match kind {
+        ErrorKind::Corrupt | ErrorKind::Unsupported => Some(Why::Damaged),
+        ErrorKind::KeyUnavailable | ErrorKind::Undecryptable => Some(Why::OtherKey),
+        _ => None,
+    }
 }
 
 /// The field of the entry with this tag.

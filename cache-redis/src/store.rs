@@ -11,6 +11,7 @@ use cache_core::{
 
 use crate::NAME;
 use crate::commit::commit;
+use crate::head::RELIED_UPON;
 use crate::inner::{Inner, here, named, to_its_end};
 use crate::lease;
 use crate::link::Link;
@@ -42,6 +43,7 @@ impl RedisStore {
     async fn read<T: Send + 'static, Found: Future<Output = Result<Option<T>>> + Send + 'static>(
         &self,
         partition: &PartitionKey,
+        relied_upon: Duration,
         read: impl Fn(Reading) -> Found + Send + 'static,
     ) -> Result<Option<T>> {
         /// Whoever empties the server again and again is not asked for ever.
@@ -52,7 +54,7 @@ impl RedisStore {
                 let Some(head) = inner.head().find().await? else { return Ok(None) };
                 let (inner_too, partition) = (Arc::clone(&inner), partition.clone());
                 let found = read(Reading { inner: inner_too, head: Arc::clone(&head), partition }).await?;
-                if found.is_some() || !inner.head().is_superseded(&head).await? {
+                if found.is_some() || !inner.head().is_superseded(&head, relied_upon).await? {
                     return Ok(found);
                 }
             }
@@ -77,7 +79,7 @@ impl CacheStore for RedisStore {
     }
 
     async fn load_within(&self, partition: &PartitionKey, limit: usize) -> Result<Option<Extent>> {
-        self.read(partition, move |reading| async move { reading.load_within(limit).await }).await
+        self.read(partition, RELIED_UPON, move |reading| async move { reading.load_within(limit).await }).await
     }
 
     async fn find(&self, partition: &PartitionKey, terms: &[LookupTerm]) -> Result<Option<Snapshot>> {
@@ -86,7 +88,7 @@ impl CacheStore for RedisStore {
             let terms = Arc::clone(&terms);
             async move { reading.find(&terms).await }
         };
-        self.read(partition, find).await
+        self.read(partition, RELIED_UPON, find).await
     }
 
     async fn get(&self, partition: &PartitionKey, ids: &[EntryId]) -> Result<Vec<Option<Stored>>> {
@@ -95,7 +97,7 @@ impl CacheStore for RedisStore {
             let ids = Arc::clone(&ids);
             async move { reading.get(&ids).await }
         };
-        Ok(self.read(partition, get).await?.unwrap_or_else(|| vec![None; asked]))
+        Ok(self.read(partition, RELIED_UPON, get).await?.unwrap_or_else(|| vec![None; asked]))
     }
 
     async fn commit(&self, partition: &PartitionKey, changes: &Changes) -> Result<Committed> {
@@ -105,7 +107,7 @@ impl CacheStore for RedisStore {
 
     async fn remove(&self, partition: &PartitionKey) -> Result<()> {
         let unlink = |reading: Reading| async move { reading.unlink().await };
-        self.read(partition, unlink).await.map(drop)
+        self.read(partition, Duration::ZERO, unlink).await.map(drop)
     }
 
     async fn partitions(&self, after: Option<&PartitionKey>, limit: usize) -> Result<Vec<PartitionKey>> {
@@ -113,7 +115,7 @@ impl CacheStore for RedisStore {
         let list = async move {
             let Some(head) = inner.head().find().await? else { return Ok(Vec::new()) };
             let found = partitions(&inner, &head, after.as_ref(), limit).await?;
-            if found.is_empty() && inner.head().is_superseded(&head).await? {
+            if found.is_empty() && inner.head().is_superseded(&head, RELIED_UPON).await? {
                 let Some(head) = inner.head().find().await? else { return Ok(Vec::new()) };
                 return partitions(&inner, &head, after.as_ref(), limit).await;
             }
@@ -123,7 +125,7 @@ impl CacheStore for RedisStore {
     }
 
     async fn stamp(&self, partition: &PartitionKey) -> Result<Option<Version>> {
-        self.read(partition, |reading| async move { reading.stamp().await }).await
+        self.read(partition, RELIED_UPON, |reading| async move { reading.stamp().await }).await
     }
 
     async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease> {

@@ -1,16 +1,17 @@
 //! What this process has met and could not read, so that its next write may take its place.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cache_crypto::rows::{PartitionTag, Tag};
 
 use crate::stats::Count;
 
-/// So many are remembered.
-const REMEMBERED: usize = 1_000;
+/// So many are remembered, and so many bytes of them.
+const MOST: usize = 1_000;
+const MOST_BYTES: usize = 16 << 20;
 
-/// Entries that could not be read, as they are stored.
+/// Entries that could not be read.
 #[derive(Default)]
 pub(crate) struct Unreadable {
     met: Mutex<Met>,
@@ -18,21 +19,56 @@ pub(crate) struct Unreadable {
     pub(crate) count: Count,
 }
 
-/// By the tags of partition and entry.
-type Met = HashMap<(Tag, Tag), Box<[u8]>>;
+/// By the tags of partition and entry, as the script that commits takes them.
+#[derive(Default)]
+struct Met {
+    entries: HashMap<(Tag, Tag), Box<[u8]>>,
+    bytes: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It is not what it says it is: whatever is put takes its place.
+    Damaged,
+    /// It may be newer than what is put, and others may read it.
+    OtherKey,
+}
 
 impl Unreadable {
-    pub(crate) fn note(&self, partition: PartitionTag, entry: Tag, stored: &[u8]) {
+    pub(crate) fn note(&self, partition: PartitionTag, entry: Tag, why: Why, stored: &[u8]) {
         self.count.add_one();
-        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
-        if met.len() < REMEMBERED || met.contains_key(&(partition.0, entry)) {
-            met.insert((partition.0, entry), stored.into());
+        if stored.len() >= MOST_BYTES {
+            return;
         }
+        let why: &[u8] = match why {
+            Why::Damaged => b"d",
+            Why::OtherKey => b"k",
+        };
+        let mut met = self.met();
+        met.forget((partition.0, entry));
+        // Any other one makes room: what nobody writes again must not keep all else from healing.
+        while met.entries.len() >= MOST || met.bytes + stored.len() > MOST_BYTES {
+            let Some(other) = met.entries.keys().next().copied() else { break };
+            met.forget(other);
+        }
+        met.bytes += why.len() + stored.len();
+        met.entries.insert((partition.0, entry), [why, stored].concat().into());
     }
 
-    /// What was met there, and is not remembered from now on.
-    pub(crate) fn take(&self, partition: PartitionTag, entry: Tag) -> Option<Box<[u8]>> {
-        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
-        if met.is_empty() { None } else { met.remove(&(partition.0, entry)) }
+    /// What was met there. It stays: a commit may fail, and what was written over is met nowhere.
+    pub(crate) fn get(&self, partition: PartitionTag, entry: Tag) -> Option<Box<[u8]>> {
+        self.met().entries.get(&(partition.0, entry)).cloned()
+    }
+
+    fn met(&self) -> MutexGuard<'_, Met> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Met {
+    fn forget(&mut self, of: (Tag, Tag)) {
+        if let Some(gone) = self.entries.remove(&of) {
+            self.bytes -= gone.len();
+        }
     }
 }

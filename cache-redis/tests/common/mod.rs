@@ -2,14 +2,15 @@
 // Each test program uses a part of it.
 #![allow(dead_code)]
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use cache_core::{Error, PartitionKey, Protector, Result};
 use cache_crypto::{Envelope, Key};
 use cache_redis::{RedisStore, RedisStoreBuilder};
-use cache_testkit::redis::Server;
-use tokio::runtime::Runtime;
+use cache_testkit::redis::{Reply, Server};
+use tokio::runtime::{Handle, Runtime};
 
 pub(crate) const SHARED: PartitionKey = PartitionKey::Shared;
 
@@ -25,6 +26,11 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
     RUNTIME.block_on(work)
 }
 
+/// For stores that are called from outside of it.
+pub(crate) fn runtime() -> Handle {
+    RUNTIME.handle().clone()
+}
+
 pub(crate) fn protector() -> Arc<dyn Protector> {
     protector_of(7)
 }
@@ -34,11 +40,62 @@ pub(crate) fn protector_of(seed: u8) -> Arc<dyn Protector> {
 }
 
 pub(crate) fn at(server: &Server) -> RedisStoreBuilder {
-    RedisStore::at(server.url()).deadline(PATIENCE).validation_deadline(PATIENCE)
+    at_url(&server.url())
+}
+
+/// A store that can be called from any thread.
+pub(crate) fn at_url(url: &str) -> RedisStoreBuilder {
+    RedisStore::at(url).deadline(PATIENCE).validation_deadline(PATIENCE).runtime(runtime())
 }
 
 pub(crate) fn protected(server: &Server) -> RedisStore {
-    at(server).protector(protector()).open().expect("a usable address")
+    protected_at(&server.url())
+}
+
+pub(crate) fn protected_at(url: &str) -> RedisStore {
+    at_url(url).protector(protector()).open().expect("a usable address")
+}
+
+/// The names of all keys in the server that match the pattern, in order.
+pub(crate) fn names(server: &Server, pattern: &str) -> Vec<String> {
+    let mut names: Vec<String> = server.command(&["KEYS", pattern]).items().iter().map(Reply::to_string).collect();
+    names.sort();
+    names
+}
+
+/// The name of the key of the only partition under the prefix.
+#[track_caller]
+pub(crate) fn only_partition(server: &Server, prefix: &str) -> String {
+    let mut names = names(server, &format!("{prefix}:{{*}}:h"));
+    assert_eq!(names.len(), 1, "{names:?}");
+    names.remove(0)
+}
+
+/// The fields of a hash with their values, in order of their names.
+pub(crate) fn fields(server: &Server, key: &str) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let all = server.command(&["HGETALL", key]);
+    let bytes = |reply: &Reply| match reply {
+        Reply::Bytes(bytes) => bytes.clone(),
+        other => panic!("no value: {other}"),
+    };
+    all.items().chunks_exact(2).map(|pair| (bytes(&pair[0]), bytes(&pair[1]))).collect()
+}
+
+/// The stored entries among the fields of a partition, by their tags.
+pub(crate) fn entries(server: &Server, key: &str) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let entries = fields(server, key).into_iter().filter(|(name, _)| name.len() == 17 && name[0] == b'e');
+    entries.map(|(name, stored)| (name[1..].to_vec(), stored)).collect()
+}
+
+/// Writes a field of a hash, past the store.
+pub(crate) fn set_field(server: &Server, key: &str, field: &[u8], value: &[u8]) {
+    let reply = server.command(&[b"HSET", key.as_bytes(), field, value]);
+    assert!(matches!(reply, Reply::Integer(_)), "{reply}");
+}
+
+/// The field of a partition that holds the entry of this tag.
+pub(crate) fn entry_field(tag: &[u8]) -> Vec<u8> {
+    [b"e", tag].concat()
 }
 
 pub(crate) fn failure<T: std::fmt::Debug>(result: Result<T>) -> Error {
