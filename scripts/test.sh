@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole test suite, as a contributor runs it: under ten minutes on two cores, cold.
 #
-#     scripts/test.sh          everything that needs nothing but the toolchain
+#     scripts/test.sh          everything that needs nothing but the toolchain, and the store in Redis where redis-server is
 #     scripts/test.sh --all    and the long runs: every figure that README.md and CHANGELOG.md promise, at full length, and
 #                              the MSAL libraries of five languages beside us (interop/run.sh)
 set -euo pipefail
@@ -32,6 +32,7 @@ if [ -n "$all" ]; then
     export TOKEN_CACHE_FULL_LENGTH=1
     cargo test --release --locked -p cache-file --test promises -- --nocapture
     cargo test --release --locked -p cache-sqlite --test promises --test power_loss -- --nocapture
+    cargo test --release --locked -p cache-redis --test promises --test merging -- --nocapture
     unset TOKEN_CACHE_FULL_LENGTH
     cargo run --release --locked -p cache-cli -- demo
     # Beside the MSAL libraries of five languages, which this installs.

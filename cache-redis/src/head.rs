@@ -4,13 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cache_core::{Error, ErrorKind, Protection, Result, blocking_work};
-use cache_crypto::rows::{IndexKey, open_index_key, seal_index_key};
+use cache_crypto::rows::{IndexKey, IndexKeyBytes, open_index_key, seal_index_key};
 use redis::{Cmd, Value};
 
 use crate::NAME;
 use crate::error::unexpected;
 use crate::keys::Prefix;
 use crate::link::Link;
+use crate::script::RESEAL;
 
 /// The names of a store, and how Redis keeps their key.
 pub(crate) struct Head {
@@ -78,8 +79,7 @@ impl Finding<'_> {
             let (protection, key) = (self.protection.clone(), key.clone());
             blocking_work::run(move || seal_index_key(NAME, &key, &protection)).await?
         };
-        let kept = [&[FORMAT, u8::from(self.protection.is_protected())], &sealed[..]].concat();
-        let kept = self.set_if_none(&kept).await?;
+        let kept = self.set_if_none(&keep(&sealed, self.protection)).await?;
         self.take_up(kept).await
     }
 
@@ -88,6 +88,22 @@ impl Finding<'_> {
     pub(crate) async fn put_back(&self, head: &Arc<Head>) -> Result<Presence> {
         let kept = self.set_if_none(&head.kept).await?;
         Ok(if self.compare(head, Some(&kept)) { Presence::There } else { Presence::Other })
+    }
+
+    /// Seals the head anew, with the present key of the protector; answers it.
+    pub(crate) async fn reseal(&self, head: &Arc<Head>) -> Result<Arc<Head>> {
+        let (protection, kept) = (self.protection.clone(), head.kept.clone());
+        let kept = blocking_work::run(move || {
+            let key = key_of(&kept, &protection)?;
+            Ok::<_, Error>(keep(&seal_index_key(NAME, &key, &protection)?, &protection))
+        });
+        let kept = kept.await?;
+        let arguments = [Vec::new(), head.kept.clone(), kept.clone()];
+        match RESEAL.run(self.link, &[self.prefix.head()], &arguments).await? {
+            Value::Int(1) => self.take_up(kept).await,
+            // Another does the same.
+            _ => self.find_or_make().await,
+        }
     }
 
     /// The head that this process goes by, if it is the one that Redis has, as far as is known.
@@ -180,13 +196,20 @@ pub(crate) fn emptied() -> Error {
 }
 
 fn open(kept: Vec<u8>, protection: &Protection) -> Result<Head> {
-    let key = match *kept {
-        [FORMAT, is_protected @ (0 | 1), ref key @ ..] => open_index_key(NAME, key, is_protected == 1, protection)?,
+    Ok(Head { index: IndexKey::new(&key_of(&kept, protection)?), kept })
+}
+
+fn keep(sealed: &[u8], protection: &Protection) -> Vec<u8> {
+    [&[FORMAT, u8::from(protection.is_protected())], sealed].concat()
+}
+
+fn key_of(kept: &[u8], protection: &Protection) -> Result<IndexKeyBytes> {
+    match *kept {
+        [FORMAT, is_protected @ (0 | 1), ref key @ ..] => open_index_key(NAME, key, is_protected == 1, protection),
         [newer, ..] if newer > FORMAT => {
             let message = format!("the store has format {newer}, this program knows {FORMAT}; update the program");
-            return Err(Error::new(ErrorKind::Unsupported, message));
+            Err(Error::new(ErrorKind::Unsupported, message))
         }
-        _ => return Err(Error::new(ErrorKind::Corrupt, "the head of the store is damaged, or is another program's")),
-    };
-    Ok(Head { index: IndexKey::new(&key), kept })
+        _ => Err(Error::new(ErrorKind::Corrupt, "the head of the store is damaged, or is another program's")),
+    }
 }

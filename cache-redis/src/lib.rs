@@ -40,6 +40,21 @@
 //! # }
 //! ```
 //!
+//! # Another key
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! # use cache_core::Protector;
+//! use cache_redis::RedisStore;
+//!
+//! # async fn rotate(new_then_old: Arc<dyn Protector>) -> cache_core::Result<()> {
+//! // Writes with the new key and opens with both, as every node does by now; afterwards the old one is needed no more.
+//! let store = RedisStore::at("redis://localhost").protector(new_then_old).open()?;
+//! store.reprotect().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # A program that blocks
 //!
 //! The store needs a tokio runtime with its drivers for time and network: the current one, or one that it is given.
@@ -113,7 +128,7 @@
 //!   of them:
 //!
 //!   ```text
-//!   ~PREFIX:* +get +set +eval +evalsha +time +hget +hmget +hgetall +hset +hdel +pexpire +pttl +unlink
+//!   ~PREFIX:* +get +set +eval +evalsha +time +hget +hmget +hgetall +hscan +hset +hdel +pexpire +pttl +unlink
 //!   +zadd +zrangebylex +zrangebyscore +zscore +zrem
 //!   ```
 //! - Use TLS (`rediss://`, with the feature `tls`, which is on) wherever the network is not yours alone.
@@ -147,6 +162,7 @@ mod link;
 mod listing;
 mod place;
 mod reading;
+mod reprotection;
 mod script;
 mod settings;
 mod stats;

@@ -23,6 +23,7 @@ script!(READ, "read.lua");
 script!(LEASE, "lease.lua");
 script!(LIST, "list.lua");
 script!(UNLIST, "unlist.lua");
+script!(RESEAL, "reseal.lua");
 
 impl Script {
     /// Runs it. A server that does not know it, since it was started anew or its scripts were flushed, is told its text.

@@ -21,7 +21,7 @@ pub struct RedisStats {
 impl RedisStore {
     /// What was counted so far.
     pub fn stats(&self) -> RedisStats {
-        let inner = self.inner();
+        let inner = self.shared();
         let [unanswered, connections] = [&inner.link.unanswered, &inner.link.connections].map(Count::get);
         RedisStats { unanswered, connections, unreadable: inner.unreadable.count.get() }
     }

@@ -30,8 +30,8 @@ impl RedisStore {
         Self(Arc::new(Inner::new(link, settings)))
     }
 
-    pub(crate) fn inner(&self) -> &Inner {
-        &self.0
+    pub(crate) fn shared(&self) -> Arc<Inner> {
+        Arc::clone(&self.0)
     }
 
     /// Whether the entries are protected, and by what.

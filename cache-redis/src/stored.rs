@@ -57,6 +57,13 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(i64, SealedEntry)> {
     Some((i64::from(head[0]), sealed))
 }
 
+/// The same entry with another value. `None`: these bytes are no entry.
+pub(crate) fn with_value(bytes: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+    let (_, sealed) = decode(bytes)?;
+    let before = bytes.len() - sealed.value.len();
+    Some([&bytes[..before], value].concat())
+}
+
 /// A number as bytes that are in the numbers' order.
 fn ordered(number: i64) -> [u8; 8] {
     (number ^ i64::MIN).to_be_bytes()
@@ -89,6 +96,8 @@ mod tests {
                 assert_eq!((kind, back.account, back.version), (2, account, [3; 16]));
                 assert_eq!((back.written_at.map(|at| at.0), back.expires_on.map(|at| at.0)), (written_at, expires_on));
                 assert_eq!(back.value.expose(), b"value");
+                let other = SealedEntry { value: Blob::copy_of(b"another"), ..back };
+                assert_eq!(with_value(&bytes, b"another"), encode(kind, &other, &terms));
             }
         }
     }

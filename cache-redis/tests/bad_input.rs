@@ -68,7 +68,7 @@ fn credentials_that_are_refused_are_told_at_once() {
 }
 
 /// What the store asks for, and nothing else, on keys that begin with its prefix: the rule for the ACL of a server.
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "get",
     "set",
     "eval",
@@ -77,6 +77,7 @@ const COMMANDS: [&str; 18] = [
     "hget",
     "hmget",
     "hgetall",
+    "hscan",
     "hset",
     "hdel",
     "pexpire",
@@ -111,6 +112,7 @@ fn use_all(server: &Server) -> Result<(), Error> {
         pollster::block_on(store.stamp(partition))?;
         pollster::block_on(store.commit(partition, &Changes::new(vec![Change::remove(entry.id.clone())])))?;
         pollster::block_on(store.partitions(None, 9))?;
+        pollster::block_on(store.reprotect())?;
     }
     pollster::block_on(store.remove(&SHARED))?;
     let removal = Changes::new(vec![Change::remove(EntryId::new("AccessToken", "b"))]);
