@@ -9,7 +9,6 @@ use crate::args::{Location, ProtectionArgs, Side, Writing};
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::process::PASSPHRASE_VARIABLE;
-use crate::store::is_taken;
 
 /// How a store is protected.
 #[derive(Debug)]
@@ -53,15 +52,19 @@ impl Protection {
         Ok(Self::Encrypted(envelope))
     }
 
-    /// The same; a key file that is not there is created first, if nothing stands at the store's address.
+    /// The same; a key file that is not there is created first, unless something stands at the store's address already.
     ///
     /// A new key cannot open what another one protects, so that it would only hide that the right one is missing.
-    pub(crate) fn creating_key(location: &Location, context: &Context) -> Result<Self, Failure> {
+    pub(crate) fn creating_key(
+        location: &Location,
+        context: &Context,
+        is_taken: impl FnOnce() -> Result<bool, Failure>,
+    ) -> Result<Self, Failure> {
         Self::check_fits(location)?;
         let ProtectionArgs { key_file: Some(path), side, .. } = &location.protection else {
             return Self::chosen(location, context);
         };
-        if !path.exists() && is_taken(location, context)? {
+        if !path.exists() && is_taken()? {
             return Err(Failure::error(format!(
                 "there is no key file at {}, and {} is there already, which a new key would not open; name the key file \
                  that it was made with",

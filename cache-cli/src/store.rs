@@ -56,7 +56,8 @@ impl Store {
 
     /// Opens a store to write; a key file that is not there is [created](Protection::creating_key) first.
     pub(crate) fn open_creating_key(location: &Location, context: &Context) -> Result<Self, Failure> {
-        Self::with_protection(location, Protection::creating_key(location, context)?, Access::Write, context)
+        let protection = Protection::creating_key(location, context, || is_taken(location, context))?;
+        Self::with_protection(location, protection, Access::Write, context)
     }
 
     /// The cache that the shared partition holds now.

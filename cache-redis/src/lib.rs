@@ -153,6 +153,7 @@
 mod breaker;
 mod commit;
 mod config;
+mod count;
 mod error;
 mod head;
 mod inner;

@@ -14,8 +14,8 @@ use redis::sentinel::SentinelClient;
 use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, RedisResult, Value};
 
 use crate::breaker::Breaker;
+use crate::count::Count;
 use crate::error::{Next, late, next, of_redis};
-use crate::stats::Count;
 
 /// Where the data is.
 pub(crate) enum Servers {

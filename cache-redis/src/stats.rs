@@ -1,7 +1,6 @@
 //! What a store counts.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
+use crate::count::Count;
 use crate::store::RedisStore;
 
 /// Counts since the store was opened, of all its handles.
@@ -24,19 +23,5 @@ impl RedisStore {
         let inner = self.shared();
         let [unanswered, connections] = [&inner.link.unanswered, &inner.link.connections].map(Count::get);
         RedisStats { unanswered, connections, unreadable: inner.unreadable.count.get() }
-    }
-}
-
-/// A number that rises.
-#[derive(Debug, Default)]
-pub(crate) struct Count(AtomicU64);
-
-impl Count {
-    pub(crate) fn add_one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
     }
 }

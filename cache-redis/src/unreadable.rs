@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cache_crypto::rows::{PartitionTag, Tag};
 
-use crate::stats::Count;
+use crate::count::Count;
 
 /// So many are remembered, and so many bytes of them.
 const MOST: usize = 1_000;

@@ -16,6 +16,8 @@ mod args;
 mod entry_name;
 #[path = "../../cache-cli/src/exit.rs"]
 mod exit;
+#[path = "../../cache-cli/src/redis_address.rs"]
+mod redis_address;
 #[path = "../../cache-cli/src/text.rs"]
 mod text;
 
