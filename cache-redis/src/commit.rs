@@ -58,7 +58,7 @@ fn check(changes: &Changes) -> Result<()> {
         return Err(Error::new(ErrorKind::TooLarge, "a commit has more than 100,000 changes; nothing was written"));
     }
     if changes.fence().is_some_and(|fence| fence.number > HIGHEST_FENCE) {
-        return Err(Error::new(ErrorKind::InvalidInput, "a fence beyond 2^53 is none that this store has given"));
+        return Err(Error::new(ErrorKind::InvalidInput, "a fence beyond 2^52 is none that this store has given"));
     }
     Ok(())
 }
@@ -240,8 +240,8 @@ impl Merging<'_> {
 
 /// A request has at most 1,048,576 parts (redis/redis, src/networking.c), a change up to six.
 const MOST: usize = 100_000;
-/// Numbers in scripts are exact up to here.
-const HIGHEST_FENCE: u64 = 1 << 53;
+/// Numbers in scripts are exact up to twice as much: there is room for the fences after it.
+const HIGHEST_FENCE: u64 = 1 << 52;
 
 /// The place of the time that was answered before the partition was listed, among the arguments.
 const LISTED: usize = 3;

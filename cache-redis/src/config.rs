@@ -149,7 +149,8 @@ impl RedisStoreBuilder {
     }
 
     /// The tokio runtime that all work runs on; without it, the one that is current where the store is called, with its time
-    /// and network drivers. For programs that block: with a runtime of its own the store can be called from anywhere.
+    /// and network drivers; that one must go on running, since it drives the connection for all others. For programs that block,
+    /// or that have several runtimes: with a runtime of its own the store can be called from anywhere.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
         self

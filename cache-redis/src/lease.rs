@@ -35,7 +35,11 @@ pub(crate) async fn take(inner: &Arc<Inner>, partition: &PartitionKey, name: &st
                     let message = format!("process {process} has held the lease for {age} ms; try again later");
                     return Err(Error::new(ErrorKind::Busy, message));
                 }
-                tokio::time::sleep(nap.min(left)).await;
+                let nap = async move {
+                    tokio::time::sleep(nap.min(left)).await;
+                    Ok(())
+                };
+                to_its_end(inner, nap).await?;
             }
         }
     }

@@ -129,8 +129,8 @@ impl CacheStore for RedisStore {
     }
 
     async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease> {
-        let (inner, partition, name) = (Arc::clone(&self.0), partition.clone(), name.to_owned());
-        here(&self.0, async move { lease::take(&inner, &partition, &name, wait).await }).await.map_err(named)
+        // Each try goes to its end, and no further: a wait that is cancelled is over.
+        lease::take(&self.0, partition, name, wait).await.map_err(named)
     }
 }
 

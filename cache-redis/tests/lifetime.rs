@@ -224,6 +224,12 @@ fn refresh_tokens_and_what_is_not_understood_stay_as_long_as_the_store_says() {
     setup.server.flush();
     setup.put([refresh_token("r").of(ALICE, HOST).entry(), token("a", HOUR)]);
     setup.assert_stays_for(KEPT_FOR);
+    // A clock that is far ahead makes nothing go earlier.
+    let now = setup.clock.now();
+    setup.clock.advance(Duration::from_secs((2 * KEPT_FOR).unsigned_abs()));
+    setup.put([token("b", HOUR)]);
+    setup.assert_stays_for(KEPT_FOR);
+    setup.clock.set(now);
     // A rotated one is kept anew.
     setup.clock.advance(Duration::from_secs(DAY.unsigned_abs()));
     setup.put([refresh_token("r").of(ALICE, HOST).secret("rotated").entry()]);

@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cache_core::{CacheStore as _, ErrorKind};
@@ -12,7 +14,7 @@ use cache_testkit::access_tokens::{keys, put};
 use cache_testkit::process::DEADLINE;
 use cache_testkit::redis::{Cluster, Sentinels, Server, is_installed};
 
-use common::{PATIENCE, SHARED, at, failure, only_partition, protected, protector, runtime};
+use common::{PATIENCE, SHARED, at, at_url, failure, only_partition, protected, protector, proxy, runtime, wait_until};
 
 /// What a web app has, or a little less.
 const SHORT: Duration = Duration::from_millis(300);
@@ -102,6 +104,51 @@ fn a_server_that_hangs_is_unavailable_and_works_when_it_goes_on() {
     }
 }
 
+/// Connecting takes a part of the deadline here, and requests keep coming: each has less left than connecting takes.
+#[test]
+fn a_busy_program_connects_again_after_a_hang() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start();
+    let hangs = Arc::new(AtomicBool::new(false));
+    let url = proxy::in_front_of(&server, {
+        let hangs = Arc::clone(&hangs);
+        move |request| {
+            while hangs.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            // The greeting.
+            if request.is("CLIENT") || request.is("HELLO") {
+                std::thread::sleep(SHORT / 5);
+            }
+            None
+        }
+    });
+    let store = at_url(&url).deadline(SHORT).protector(protector()).open().expect("a usable address");
+    wait_until(|| put(&store, &SHARED, "a").is_ok());
+    let (in_vain, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let began = Instant::now();
+                while !is_over.load(Ordering::SeqCst) && began.elapsed() < DEADLINE {
+                    if keys(&store, &SHARED).is_err() {
+                        in_vain.fetch_add(1, Ordering::SeqCst);
+                        // As a program does that has other things to do.
+                        std::thread::sleep(Duration::from_millis(5));
+                    }
+                }
+            });
+        }
+        hangs.store(true, Ordering::SeqCst);
+        wait_until(|| in_vain.load(Ordering::SeqCst) > 50);
+        hangs.store(false, Ordering::SeqCst);
+        wait_until(|| keys(&store, &SHARED).is_ok_and(|keys| keys == ["a"]));
+        is_over.store(true, Ordering::SeqCst);
+    });
+}
+
 /// Two nodes that have worked together, and one that comes when the server is empty.
 #[test]
 fn nodes_find_each_other_again_after_the_server_was_emptied() {
@@ -128,20 +175,11 @@ fn nodes_find_each_other_again_after_the_server_was_emptied() {
             put(node, &SHARED, &key).expect("written");
             written.push(key);
             for other in all {
+                // A miss is believed for a second.
                 wait_until(|| keys(other, &SHARED).expect("read") == written);
             }
         }
         only_partition(&server, "token-cache");
-    }
-}
-
-/// A miss is believed for a second.
-#[track_caller]
-fn wait_until(mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < DEADLINE / 4, "it does not come to that");
-        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

@@ -116,7 +116,11 @@ fn a_commit_of_many_entries_of_one_account_is_one_list() {
     }
     let server = Server::start();
     let (store, _) = opened(&server, |store| store);
-    commit(&store, (0..5_000).map(|n| token(&format!("t{n}"), 3600)));
+    commit(&store, (0..10_000).map(|n| token(&format!("t{n}"), 3600)));
+    // Each of them anew, and one more.
+    commit(&store, (0..10_000).map(|n| token(&format!("t{n}"), 3700)));
+    commit(&store, [token("another", 3600)]);
+    assert_eq!(keys(&store).len(), 10_001);
     let removal = Change::RemoveAccount { home_account_id: HOME_ACCOUNT_ID.into(), environments: [HOST.into()].into() };
     let done = block_on(store.commit(&SHARED, &Changes::new(vec![removal]))).expect("committed");
     assert_eq!((done.after, keys(&store)), (None, vec![]));

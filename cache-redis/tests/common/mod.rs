@@ -2,13 +2,16 @@
 // Each test program uses a part of it.
 #![allow(dead_code)]
 
+pub(crate) mod proxy;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cache_core::{Error, PartitionKey, Protector, Result};
 use cache_crypto::{Envelope, Key};
 use cache_redis::{RedisStore, RedisStoreBuilder};
+use cache_testkit::process::DEADLINE;
 use cache_testkit::redis::{Reply, Server};
 use tokio::runtime::{Handle, Runtime};
 
@@ -100,4 +103,14 @@ pub(crate) fn entry_field(tag: &[u8]) -> Vec<u8> {
 
 pub(crate) fn failure<T: std::fmt::Debug>(result: Result<T>) -> Error {
     result.expect_err("this must not succeed")
+}
+
+/// Returns once it holds.
+#[track_caller]
+pub(crate) fn wait_until(mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < DEADLINE / 4, "it does not come to that");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
