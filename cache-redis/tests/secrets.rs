@@ -4,179 +4,23 @@
 
 mod common;
 
-use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::schema::{AccessToken, Account, AppMetadata, IdToken, RefreshToken};
-use cache_core::{
-    AccessTokenQuery, CacheStore as _, Change, Changes, Clock, LookupTerm, ManualClock, PartitionKey,
-    PersistedTokenCache, Protector, Result, TokenCache, TokenResponse, UnixSeconds, blocking,
-};
+use cache_core::Protector;
 use cache_crypto::{Envelope, Key};
 use cache_redis::RedisStore;
-use cache_testkit::entries::{access_token, unclassifiable, unknown_section};
 use cache_testkit::redis::{Connection, Reply, Server, is_installed};
-use cache_testkit::secrets::{Planted, capture_traces, shown};
+use cache_testkit::secrets::{Exposure, capture_traces, shown};
 
-use common::{SHARED, at, fields, names, protector_of, set_field};
-
-const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
-
-/// Everything planted, and everything that was shown.
-struct Check {
-    token: Planted,
-    session: Planted,
-    home: Planted,
-    client: Planted,
-    tenant: Planted,
-    scope: Planted,
-    name: Planted,
-    key: Planted,
-    lease: Planted,
-    seen: Mutex<String>,
-}
-
-impl Check {
-    fn new() -> Self {
-        let planted = Planted::new;
-        Self {
-            token: planted("token"),
-            session: planted("session"),
-            home: planted("home"),
-            client: planted("client"),
-            tenant: planted("tenant"),
-            scope: planted("scope"),
-            name: planted("name"),
-            key: planted("key"),
-            lease: planted("lease"),
-            seen: Mutex::default(),
-        }
-    }
-
-    fn all(&self) -> [&Planted; 9] {
-        let Self { token, session, home, client, tenant, scope, name, key, lease, .. } = self;
-        [token, session, home, client, tenant, scope, name, key, lease]
-    }
-
-    fn show(&self, value: &(impl Debug + ?Sized)) {
-        self.text(&format!("{value:?}\n{value:#?}\n"));
-    }
-
-    fn text(&self, text: &str) {
-        self.seen.lock().expect("one thread").push_str(text);
-    }
-
-    fn error<T: Debug>(&self, result: Result<T>) {
-        match result {
-            Ok(value) => self.show(&value),
-            Err(error) => self.text(&shown(&error)),
-        }
-    }
-
-    /// The partitions whose names tell who they are of.
-    fn partitions(&self) -> [PartitionKey; 4] {
-        [
-            SHARED,
-            PartitionKey::user(self.home.text()),
-            PartitionKey::long_running(self.session.text()),
-            PartitionKey::app(self.client.text(), Some(self.tenant.text())),
-        ]
-    }
-
-    fn response(&self) -> TokenResponse {
-        let (home, client, realm) = (self.home.text(), self.client.text(), self.tenant.text());
-        let environment = "login.windows.net";
-        TokenResponse {
-            access_token: Some(AccessToken {
-                home_account_id: Some(home.into()),
-                environment: environment.into(),
-                client_id: client.into(),
-                realm: realm.into(),
-                target: self.scope.text().into(),
-                secret: self.token.text().into(),
-                cached_at: Some(NOW),
-                expires_on: Some(NOW.plus(3600)),
-                ..AccessToken::default()
-            }),
-            refresh_token: Some(RefreshToken {
-                home_account_id: home.into(),
-                environment: environment.into(),
-                client_id: client.into(),
-                secret: self.token.text().into(),
-                ..RefreshToken::default()
-            }),
-            id_token: Some(IdToken {
-                home_account_id: home.into(),
-                environment: environment.into(),
-                client_id: client.into(),
-                realm: realm.into(),
-                secret: format!("e30.e30.{}", self.token.text()).into(),
-                ..IdToken::default()
-            }),
-            account: Some(Account {
-                home_account_id: home.into(),
-                environment: environment.into(),
-                realm: realm.into(),
-                username: self.name.text().into(),
-                ..Account::default()
-            }),
-            app_metadata: Some(AppMetadata {
-                client_id: client.into(),
-                environment: environment.into(),
-                ..AppMetadata::default()
-            }),
-        }
-    }
-
-    /// Uses all that a store has.
-    fn use_all(&self, store: &RedisStore) {
-        self.show(store);
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(NOW));
-        let tokens =
-            blocking::PersistedTokenCache::new(PersistedTokenCache::builder(store.clone()).clock(clock).build());
-        for partition in self.partitions() {
-            // What the tokens themselves show is the core's own business.
-            self.error(tokens.update(&partition, |tokens| tokens.sign_in(self.response())).map(drop));
-            self.error(tokens.read(&partition, TokenCache::len));
-            let query = AccessTokenQuery::user(self.home.text(), self.client.text(), self.scope.text());
-            self.error(tokens.access_token(&partition, &query.with_realm(self.tenant.text())).map(drop));
-            let secret = format!(r#"{{"secret":"{}"}}"#, self.token.text());
-            let odd = access_token(self.key.text()).of(self.home.text(), "host").secret(self.token.text()).entry();
-            let entries = [
-                odd.clone(),
-                unclassifiable("RefreshToken", self.key.text(), &secret),
-                unknown_section("Foreign", &secret),
-            ];
-            let changes = Changes::new(entries.into_iter().map(Change::put).collect());
-            self.error(pollster::block_on(store.commit(&partition, &changes)));
-            self.error(pollster::block_on(store.get(&partition, std::slice::from_ref(&odd.id))));
-            let terms: Vec<LookupTerm> = odd.lookup_terms();
-            self.error(pollster::block_on(store.find(&partition, &terms)));
-            self.error(pollster::block_on(store.load_within(&partition, 1)));
-            self.error(pollster::block_on(store.stamp(&partition)));
-            let lease = pollster::block_on(store.lease(&partition, self.lease.text(), Duration::ZERO));
-            self.error(pollster::block_on(store.lease(&partition, self.lease.text(), Duration::ZERO)));
-            self.error(lease);
-        }
-        self.error(pollster::block_on(store.partitions(None, 9)));
-    }
-
-    fn finish(self) {
-        let seen = self.seen.lock().expect("one thread");
-        assert!(seen.len() > 10_000, "a great deal was shown: {} bytes", seen.len());
-        for planted in self.all() {
-            planted.assert_absent_from(&*seen);
-        }
-    }
-}
+use common::{at, fields, names, protector_of, set_field};
 
 #[test]
 fn nothing_shows_while_a_store_is_used_and_abused() {
     if !is_installed() {
         return;
     }
-    let check = Check::new();
+    let check = Exposure::new();
     let traces = capture_traces(|| {
         for is_protected in [false, true] {
             let server = Server::options().user("planted", &format!("on >{} ~* +@all", check.key.text())).start();
@@ -227,7 +71,7 @@ fn nothing_shows_while_a_store_is_used_and_abused() {
 }
 
 /// A key made of planted text, which must show nowhere either.
-fn planted_key(check: &Check) -> Arc<dyn Protector> {
+fn planted_key(check: &Exposure) -> Arc<dyn Protector> {
     let mut bytes = [b'.'; Key::LEN];
     let text = check.key.text().as_bytes();
     let length = text.len().min(Key::LEN);
@@ -236,7 +80,7 @@ fn planted_key(check: &Check) -> Arc<dyn Protector> {
 }
 
 /// All that the server holds of it, and all that it shows while the store is used: to `MONITOR`, and in its slow log.
-fn exposed(server: &Server, check: &Check, store: &RedisStore) -> Vec<u8> {
+fn exposed(server: &Server, check: &Exposure, store: &RedisStore) -> Vec<u8> {
     const MARK: &str = "the end of what is monitored";
     server.command(&["CONFIG", "SET", "slowlog-log-slower-than", "0", "slowlog-max-len", "100000"]);
     let mut monitor = server.connect();
@@ -297,7 +141,7 @@ fn a_protected_store_tells_the_server_no_name() {
     if !is_installed() {
         return;
     }
-    let (check, server) = (Check::new(), Server::start());
+    let (check, server) = (Exposure::new(), Server::start());
     let store = at(&server).protector(planted_key(&check)).open().expect("a usable address");
     let exposed = exposed(&server, &check, &store);
     for planted in check.all() {
@@ -315,7 +159,7 @@ fn a_plaintext_store_tells_them() {
     if !is_installed() {
         return;
     }
-    let (check, server) = (Check::new(), Server::start());
+    let (check, server) = (Exposure::new(), Server::start());
     let store = at(&server).insecure_plaintext().open().expect("a usable address");
     let exposed = exposed(&server, &check, &store);
     for planted in check.all().into_iter().filter(|planted| planted.text() != check.lease.text()) {

@@ -3,182 +3,23 @@
 
 mod common;
 
-use std::fmt::Debug;
 use std::fs;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
-use cache_core::schema::{AccessToken, Account, AppMetadata, IdToken, RefreshToken};
-use cache_core::{
-    AccessTokenQuery, CacheStore as _, Change, Changes, Clock, Error, LookupTerm, ManualClock, PartitionKey,
-    PersistedTokenCache, Protector, Result, TokenCache, TokenResponse, UnixSeconds, blocking,
-};
+use cache_core::{CacheStore as _, Change, Changes, PartitionKey, Protector, UnixSeconds};
 use cache_crypto::{Envelope, Key};
 use cache_sqlite::{Durability, SqliteStore};
 use cache_testkit::access_tokens::put;
-use cache_testkit::entries::{access_token, unclassifiable, unknown_section};
-use cache_testkit::secrets::{Planted, capture_traces, shown};
+use cache_testkit::entries::access_token;
+use cache_testkit::secrets::{Exposure, Planted, capture_traces};
 
-use common::{Folder, SHARED, connection, protector_of};
+use common::{Folder, connection, protector_of};
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 
-/// Everything planted, and everything that was shown.
-struct Check {
-    token: Planted,
-    session: Planted,
-    home: Planted,
-    client: Planted,
-    tenant: Planted,
-    scope: Planted,
-    name: Planted,
-    key: Planted,
-    lease: Planted,
-    seen: Mutex<String>,
-}
-
-impl Check {
-    fn new() -> Self {
-        // As text only, in lower case: ids and scopes may be put into that.
-        let planted = |label: &str| Planted::new(label);
-        Self {
-            token: planted("token"),
-            session: planted("session"),
-            home: planted("home"),
-            client: planted("client"),
-            tenant: planted("tenant"),
-            scope: planted("scope"),
-            name: planted("name"),
-            key: planted("key"),
-            lease: planted("lease"),
-            seen: Mutex::default(),
-        }
-    }
-
-    fn all(&self) -> [&Planted; 9] {
-        let Self { token, session, home, client, tenant, scope, name, key, lease, .. } = self;
-        [token, session, home, client, tenant, scope, name, key, lease]
-    }
-
-    fn show(&self, value: &(impl Debug + ?Sized)) {
-        self.text(&format!("{value:?}\n{value:#?}\n"));
-    }
-
-    fn text(&self, text: &str) {
-        self.seen.lock().expect("one thread").push_str(text);
-    }
-
-    fn error<T: Debug>(&self, result: Result<T>) {
-        match result {
-            Ok(value) => self.show(&value),
-            Err(error) => self.failed(&error),
-        }
-    }
-
-    fn failed(&self, error: &Error) {
-        self.text(&shown(error));
-    }
-
-    /// The partitions whose names tell who they are of.
-    fn partitions(&self) -> [PartitionKey; 4] {
-        [
-            SHARED,
-            PartitionKey::user(self.home.text()),
-            PartitionKey::long_running(self.session.text()),
-            PartitionKey::app(self.client.text(), Some(self.tenant.text())),
-        ]
-    }
-
-    fn response(&self) -> TokenResponse {
-        let (home, client, realm) = (self.home.text(), self.client.text(), self.tenant.text());
-        let environment = "login.windows.net";
-        TokenResponse {
-            access_token: Some(AccessToken {
-                home_account_id: Some(home.into()),
-                environment: environment.into(),
-                client_id: client.into(),
-                realm: realm.into(),
-                target: self.scope.text().into(),
-                secret: self.token.text().into(),
-                cached_at: Some(NOW),
-                expires_on: Some(NOW.plus(3600)),
-                ..AccessToken::default()
-            }),
-            refresh_token: Some(RefreshToken {
-                home_account_id: home.into(),
-                environment: environment.into(),
-                client_id: client.into(),
-                secret: self.token.text().into(),
-                ..RefreshToken::default()
-            }),
-            id_token: Some(IdToken {
-                home_account_id: home.into(),
-                environment: environment.into(),
-                client_id: client.into(),
-                realm: realm.into(),
-                secret: format!("e30.e30.{}", self.token.text()).into(),
-                ..IdToken::default()
-            }),
-            account: Some(Account {
-                home_account_id: home.into(),
-                environment: environment.into(),
-                realm: realm.into(),
-                username: self.name.text().into(),
-                ..Account::default()
-            }),
-            app_metadata: Some(AppMetadata {
-                client_id: client.into(),
-                environment: environment.into(),
-                ..AppMetadata::default()
-            }),
-        }
-    }
-
-    /// Uses all that a store has.
-    fn use_all(&self, store: &SqliteStore) {
-        self.show(store);
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(NOW));
-        let tokens =
-            blocking::PersistedTokenCache::new(PersistedTokenCache::builder(store.clone()).clock(clock).build());
-        for partition in self.partitions() {
-            // What the tokens themselves show is the core's own business.
-            self.error(tokens.update(&partition, |tokens| tokens.sign_in(self.response())).map(drop));
-            self.error(tokens.read(&partition, TokenCache::len));
-            let query = AccessTokenQuery::user(self.home.text(), self.client.text(), self.scope.text());
-            self.error(tokens.access_token(&partition, &query.with_realm(self.tenant.text())).map(drop));
-            let secret = format!(r#"{{"secret":"{}"}}"#, self.token.text());
-            let odd = access_token(self.key.text()).of(self.home.text(), "host").secret(self.token.text()).entry();
-            let entries = [
-                odd.clone(),
-                unclassifiable("RefreshToken", self.key.text(), &secret),
-                unknown_section("Foreign", &secret),
-            ];
-            let changes = Changes::new(entries.into_iter().map(Change::put).collect());
-            self.error(pollster::block_on(store.commit(&partition, &changes)));
-            self.error(pollster::block_on(store.get(&partition, std::slice::from_ref(&odd.id))));
-            let terms: Vec<LookupTerm> = odd.lookup_terms();
-            self.error(pollster::block_on(store.find(&partition, &terms)));
-            self.error(pollster::block_on(store.load_within(&partition, 1)));
-            self.error(pollster::block_on(store.stamp(&partition)));
-            let lease = pollster::block_on(store.lease(&partition, self.lease.text(), Duration::ZERO));
-            self.error(pollster::block_on(store.lease(&partition, self.lease.text(), Duration::ZERO)));
-            self.error(lease);
-        }
-        self.error(pollster::block_on(store.partitions(None, 9)));
-    }
-
-    fn finish(self) {
-        let seen = self.seen.lock().expect("one thread");
-        assert!(seen.len() > 10_000, "a great deal was shown: {} bytes", seen.len());
-        for planted in self.all() {
-            planted.assert_absent_from(&*seen);
-        }
-    }
-}
-
 #[test]
 fn nothing_shows_while_a_database_is_used_and_abused() {
-    let check = Check::new();
+    let check = Exposure::new();
     // A key made of planted text.
     let mut bytes = [b'.'; Key::LEN];
     let text = check.key.text().as_bytes();
@@ -195,7 +36,7 @@ fn nothing_shows_while_a_database_is_used_and_abused() {
             check.use_all(&store);
 
             // Rows that do not open, rows that are no rows of ours, other keys, other choices.
-            check.error(folder.at().protector(protector_of(9)).open());
+            check.answer(folder.at().protector(protector_of(9)).open());
             for other in [folder.at().protector(protector_of(9)), folder.at().plaintext()] {
                 check.use_all(&other.open().expect("a path"));
             }
@@ -226,12 +67,12 @@ fn nothing_shows_while_a_database_is_used_and_abused() {
     assert!(traces.contains("token_cache.commit"), "the spans were seen");
     check.text(&traces);
     // The key may be longer than a key is: its beginning counts.
-    assert!(!check.seen.lock().expect("one thread").contains(&check.key.text()[..20]), "the key is shown");
+    assert!(!check.seen().contains(&check.key.text()[..20]), "the key is shown");
     check.finish();
 }
 
 /// The bytes of everything in the folder: while the database is open, and when it is closed.
-fn bytes_of(check: &Check, folder: &Folder, store: SqliteStore) -> [Vec<u8>; 2] {
+fn bytes_of(check: &Exposure, folder: &Folder, store: SqliteStore) -> [Vec<u8>; 2] {
     check.use_all(&store);
     let read = || {
         let names = folder.names().into_iter();
@@ -245,7 +86,7 @@ fn bytes_of(check: &Check, folder: &Folder, store: SqliteStore) -> [Vec<u8>; 2] 
 
 #[test]
 fn a_protected_database_and_its_log_hold_no_name() {
-    let (check, folder) = (Check::new(), Folder::in_memory());
+    let (check, folder) = (Exposure::new(), Folder::in_memory());
     let store = folder.at().protector(protector_of(7)).durability(Durability::Normal).open().expect("a path");
     for bytes in bytes_of(&check, &folder, store) {
         for planted in check.all() {
@@ -261,7 +102,7 @@ fn a_protected_database_and_its_log_hold_no_name() {
 /// The same search does find what is there.
 #[test]
 fn a_plaintext_database_holds_them() {
-    let (check, folder) = (Check::new(), Folder::in_memory());
+    let (check, folder) = (Exposure::new(), Folder::in_memory());
     for bytes in bytes_of(&check, &folder, folder.plaintext()) {
         for planted in check.all().into_iter().filter(|planted| planted.text() != check.lease.text()) {
             assert!(planted.found_in(&bytes).is_some(), "{planted:?}");
@@ -272,7 +113,7 @@ fn a_plaintext_database_holds_them() {
 /// Nor does what was removed stay in it: pages that are free again are overwritten, and the log goes with the last handle.
 #[test]
 fn what_was_removed_is_not_in_the_file_any_more() {
-    let (check, folder) = (Check::new(), Folder::in_memory());
+    let (check, folder) = (Exposure::new(), Folder::in_memory());
     let store = folder.plaintext();
     check.use_all(&store);
     for partition in check.partitions() {

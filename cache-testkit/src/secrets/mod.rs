@@ -12,6 +12,7 @@
 //! planted.assert_absent_from(capture_traces(|| tracing::info!(?secret, "loaded")));
 //! ```
 
+mod exposure;
 mod forms;
 mod traces;
 
@@ -19,6 +20,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
+pub use self::exposure::Exposure;
 pub use self::traces::{capture_traces, hear_every_trace};
 
 /// A secret that is found wherever it leaks to.
