@@ -87,13 +87,16 @@ impl From<cache_core::Error> for Failure {
     fn from(error: cache_core::Error) -> Self {
         use cache_core::ErrorKind;
         // Where the library names its own functions.
-        let here = match (error.store(), error.kind()) {
-            (Some("sqlite"), ErrorKind::Corrupt) => "; see `tokencache recover`",
-            (Some("redis"), ErrorKind::Denied) => {
+        let names = |name: &str| error.message().contains(name);
+        let here = match error.store() {
+            Some("sqlite") if error.kind() == ErrorKind::Corrupt => "; see `tokencache recover`",
+            Some("redis") if names("RedisStore::cluster") => "; here that is redis+cluster://HOST:PORT",
+            Some("redis") if names("RedisStore::at") => "; here that is redis://HOST:PORT",
+            Some("redis") if names("password") => {
                 "; here the user stands in the URL or in TOKENCACHE_REDIS_USER, the password in \
                  TOKENCACHE_REDIS_PASSWORD or a password file"
             }
-            (Some("redis"), ErrorKind::InvalidInput) => "; here that is redis+cluster://HOST:PORT",
+            Some("redis") if names("root certificate") => "; here SSL_CERT_FILE names its file",
             _ => "",
         };
         Self::error(format!("{error}{here}"))
