@@ -67,6 +67,11 @@ impl PersistedTokenCache {
         pollster::block_on(self.0.remove_partition(partition))
     }
 
+    /// As [`PersistedTokenCache::remove_account_everywhere`](persisted::PersistedTokenCache::remove_account_everywhere).
+    pub fn remove_account_everywhere(&self, home_account_id: &str, environment: &str) -> Result<usize> {
+        pollster::block_on(self.0.remove_account_everywhere(home_account_id, environment))
+    }
+
     /// As [`PersistedTokenCache::before_access`](persisted::PersistedTokenCache::before_access).
     pub fn before_access(&self, context: &AccessContext<'_>) -> Result<Access> {
         pollster::block_on(self.0.before_access(context)).map(Access)

@@ -131,6 +131,11 @@ impl Changes {
         self.list.is_empty()
     }
 
+    /// Whether entries may be gone after these changes that were there before.
+    pub fn remove_any(&self) -> bool {
+        self.iter().any(|change| matches!(change, Change::Remove { .. } | Change::RemoveAccount { .. }))
+    }
+
     /// How many changes there are.
     pub fn len(&self) -> usize {
         self.list.len()

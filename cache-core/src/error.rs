@@ -22,6 +22,7 @@ struct Inner {
     kind: ErrorKind,
     store: Option<Cow<'static, str>>,
     message: Cow<'static, str>,
+    is_queued: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -56,7 +57,7 @@ impl Error {
     ///
     /// The message must not hold a secret, a key, or a partition's name.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Arc::new(Inner { kind, store: None, message: message.into(), source: None }))
+        Self(Arc::new(Inner { kind, store: None, message: message.into(), is_queued: false, source: None }))
     }
 
     /// The same error, naming the store that it happened in, for example `file`.
@@ -69,6 +70,7 @@ impl Error {
                 kind: shared.kind,
                 store: Some(store),
                 message: shared.message.clone(),
+                is_queued: shared.is_queued,
                 // The source cannot be cloned; the shared error becomes the source, so nothing of the chain is lost.
                 source: shared.source.is_some().then(|| Box::new(Self(shared)) as _),
             })),
@@ -78,8 +80,19 @@ impl Error {
     /// The same error with the error that caused it. `source` must not print secrets.
     #[must_use]
     pub fn with_source(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        let (kind, store, message) = (self.0.kind, self.0.store.clone(), self.0.message.clone());
-        Self(Arc::new(Inner { kind, store, message, source: Some(source.into()) }))
+        let Inner { kind, is_queued, .. } = *self.0;
+        let (store, message) = (self.0.store.clone(), self.0.message.clone());
+        Self(Arc::new(Inner { kind, store, message, is_queued, source: Some(source.into()) }))
+    }
+
+    /// The same error, of a commit that its store has kept to write it when it can be reached again.
+    #[must_use]
+    pub fn queued(self) -> Self {
+        let Inner { kind, .. } = *self.0;
+        let (store, message) = (self.0.store.clone(), self.0.message.clone());
+        // As in `in_store`.
+        let source = self.0.source.is_some().then(|| Box::new(self) as _);
+        Self(Arc::new(Inner { kind, store, message, is_queued: true, source }))
     }
 
     /// What a caller can decide upon.
@@ -90,6 +103,12 @@ impl Error {
     /// The store that failed, for example `file`; `None` where no store was involved.
     pub fn store(&self) -> Option<&str> {
         self.0.store.as_deref()
+    }
+
+    /// Whether the store keeps the commit that failed, and writes it when it can be reached again. That is no promise: what is
+    /// kept is bounded, and is lost with the process. A caller need not commit the same again, and may.
+    pub fn is_queued(&self) -> bool {
+        self.0.is_queued
     }
 
     /// What failed and what to do next, without the store's name.
@@ -144,6 +163,7 @@ impl fmt::Debug for Error {
             .field("kind", &self.0.kind)
             .field("store", &self.0.store)
             .field("message", &self.0.message)
+            .field("is_queued", &self.0.is_queued)
             .field("source", &self.0.source)
             .finish()
     }
@@ -152,5 +172,26 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_queued_stays_so_whatever_is_added() {
+        let error = Error::new(ErrorKind::Unavailable, "away");
+        assert!(!error.is_queued());
+        let queued = error.clone().queued();
+        assert!(!error.is_queued() && queued.is_queued());
+        let shared = queued.clone();
+        for error in [queued.clone().in_store("redis"), shared.in_store("redis").with_source(fmt::Error)] {
+            assert!(error.is_queued(), "{error:?}");
+            assert_eq!((error.kind(), error.message(), error.store()), (ErrorKind::Unavailable, "away", Some("redis")));
+        }
+        let caused = error.in_store("redis").with_source(fmt::Error).queued();
+        assert!(caused.is_queued() && caused.source().is_some_and(|source| source.source().is_some()));
+        assert_eq!(caused.store(), Some("redis"));
     }
 }

@@ -39,6 +39,50 @@
 //!
 //! - `tokio` (off): blocking stores run their work on tokio's blocking pool when a tokio runtime is current, instead of on
 //!   the polling thread. Nothing else changes.
+//! - `metrics` (off): what is counted also goes to the recorder of the program. See [Observability](#observability).
+//!
+//! # Observability
+//!
+//! [`Stats`] has the counts of one cache at any time. Spans of `tracing`, all of them debug, are around every operation that a
+//! [`PersistedTokenCache`] asks its store for, and hold what the store traces:
+//!
+//! | span | fields | the store is asked |
+//! |---|---|---|
+//! | `token_cache.load` | `partition` | for a whole partition |
+//! | `token_cache.find` | `partition` | for the tokens that may answer a lookup |
+//! | `token_cache.stamp` | `partition` | whether what is in memory is still right; not where it can tell without waiting |
+//! | `token_cache.commit` | `partition`, `changes`: how many | to merge changes |
+//! | `token_cache.remove` | `partition` | to delete a partition |
+//! | `token_cache.list` | none | for the partitions that may hold an account |
+//!
+//! `partition` is a hash with a salt that each process draws anew: it tells partitions apart, and nothing of whose they are.
+//!
+//! With the feature `metrics`, counts go through the facade of the crate [`metrics`](https://docs.rs/metrics), to whatever
+//! recorder the program has: an exporter for Prometheus, OpenTelemetry, StatsD. No label holds an id, a key or a partition.
+//!
+//! | name | kind | unit | labels | |
+//! |---|---|---|---|---|
+//! | `token_cache.requests` | counter | lookups | `level`, `result` | each call of [`access_token`](PersistedTokenCache::access_token), once |
+//! | `token_cache.duration` | histogram | seconds | `level`, `op` | how long the store took, whether it succeeded or not |
+//! | `token_cache.errors` | counter | operations | `op`, `result` | operations of the store that failed |
+//! | `token_cache.merge` | counter | changes | `outcome` | what became of the changes that were committed |
+//! | `token_cache.l1.bytes` | gauge | bytes | | what the resident partitions take, about |
+//! | `token_cache.l1.partitions` | gauge | partitions | | how many are resident |
+//! | `token_cache.l1.evictions` | counter | partitions | | how many left memory since others needed the room |
+//!
+//! - `level`: `l1` if memory alone answered, beyond a stamp that is read without waiting; `l2` if the store was asked, be it for
+//!   a stamp. Durations are all `l2`: a hit in memory reads no clock.
+//! - `result` of a lookup: `hit`, `miss`; `stale_hit`, a token from memory while the store is out of reach; and those of an
+//!   error: `unavailable` ([`Unavailable`](ErrorKind::Unavailable), [`Busy`](ErrorKind::Busy)), `undecipherable`
+//!   ([`Undecryptable`](ErrorKind::Undecryptable), [`KeyUnavailable`](ErrorKind::KeyUnavailable)), `error`.
+//! - `op`: `load`, `find`, `stamp`, `commit`, `remove`, `list`, as the spans are called.
+//! - `outcome`: `applied`; `skipped_older`, the store holds something newer; `guard_failed`, the account was removed meanwhile;
+//!   `fenced`, the lease had passed to another; `no_match`, what was to be removed has changed.
+//!
+//! **Install the recorder before a cache is built**: a cache asks for its series once, when it is built, so that no lookup
+//! does. One that is built without a recorder counts for none. A hit then costs an atomic addition more, to a number that the
+//! threads share; it allocates nothing and takes no lock, if counters of the recorder do neither. Gauges are sums over the
+//! caches of the process.
 //!
 //! # Secrets
 //!
@@ -73,6 +117,7 @@ mod store;
 mod text;
 mod time;
 mod token_cache;
+mod watch;
 
 pub use async_trait::async_trait;
 
@@ -96,3 +141,4 @@ pub use time::{Clock, ManualClock, SystemClock, UnixMillis, UnixSeconds};
 pub use token_cache::{
     AccessTokenQuery, AccountGroup, Insertable, RefreshTokenQuery, Scopes, TenantProfile, TokenCache, TokenResponse,
 };
+pub use watch::Watcher;

@@ -1,10 +1,21 @@
 //! What a persisted cache counts. Spans and events carry a hash of the partition, never its name.
 
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(not(feature = "metrics"))]
+#[path = "observe/no_metrics.rs"]
+mod metrics;
+
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use self::metrics::{Began, ResidentMetrics};
+
+use self::metrics::Metrics;
+use crate::changes::{Changes, Committed};
+use crate::error::{ErrorKind, Result};
 use crate::partition::PartitionKey;
 
 /// Counters since the cache was built.
@@ -48,10 +59,42 @@ pub(crate) enum Count {
 
 const COUNTS: usize = Count::Errors as usize + 1;
 
+/// How a lookup of an access token ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    /// Resident content had a usable token.
+    L1Hit,
+    /// Resident content, whose stamp is the store's, had none.
+    L1Miss,
+    /// Resident content had one, and could not be validated.
+    L1StaleHit,
+    /// The store was asked, for a stamp at least, and there was a usable token.
+    L2Hit,
+    /// The store was asked, and there was none.
+    L2Miss,
+    /// The store was asked in vain.
+    Failed(ErrorKind),
+}
+
+/// What a store is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Load,
+    Find,
+    Stamp,
+    Commit,
+    Remove,
+    List,
+}
+
 /// Counts of all threads. Each thread adds to a stripe of its own as far as they go, so that counting does not make
 /// threads wait for each other's cache lines.
-#[derive(Debug, Default)]
-pub(crate) struct Counters([Stripe; STRIPES]);
+#[derive(Debug)]
+pub(crate) struct Counters {
+    stripes: [Stripe; STRIPES],
+    /// What is counted here is counted there too.
+    metrics: Metrics,
+}
 
 const STRIPES: usize = 32;
 
@@ -61,6 +104,44 @@ const STRIPES: usize = 32;
 struct Stripe([AtomicU64; COUNTS]);
 
 impl Counters {
+    /// Counts from zero, and for the recorder that is installed now.
+    pub(crate) fn new() -> Self {
+        Self { stripes: Default::default(), metrics: Metrics::register() }
+    }
+
+    /// A lookup has ended.
+    pub(crate) fn count_lookup(&self, lookup: Lookup) {
+        match lookup {
+            Lookup::L1Hit | Lookup::L2Hit => self.add(Count::Hits, 1),
+            Lookup::L1Miss | Lookup::L2Miss => self.add(Count::Misses, 1),
+            Lookup::L1StaleHit => self.add(Count::StaleHits, 1),
+            // It was counted when the store answered.
+            Lookup::Failed(_) => {}
+        }
+        self.metrics.count_lookup(lookup);
+    }
+
+    /// The store has answered what it was asked for then.
+    pub(crate) fn count_answer<T>(&self, operation: Operation, began: Began, answer: &Result<T>) {
+        self.metrics.time_answer(operation, began);
+        self.count_failure(operation, answer);
+    }
+
+    /// The same of an answer that takes no time worth telling.
+    pub(crate) fn count_failure<T>(&self, operation: Operation, answer: &Result<T>) {
+        if let Err(error) = answer {
+            self.add(Count::Errors, 1);
+            self.metrics.count_failure(operation, error.kind());
+        }
+    }
+
+    /// The store has merged the changes.
+    pub(crate) fn count_merge(&self, changes: &Changes, committed: &Committed) {
+        self.add(Count::Commits, 1);
+        self.add(Count::Skipped, committed.skipped.len());
+        self.metrics.count_merge(changes, committed);
+    }
+
     pub(crate) fn add(&self, count: Count, by: usize) {
         thread_local! {
             static STRIPE: usize = {
@@ -68,13 +149,14 @@ impl Counters {
                 NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES
             };
         }
-        let Stripe(counts) = &self.0[STRIPE.with(|stripe| *stripe)];
+        let Stripe(counts) = &self.stripes[STRIPE.with(|stripe| *stripe)];
         counts[count as usize].fetch_add(by as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn snapshot(&self) -> Stats {
-        let sum =
-            |count: Count| self.0.iter().map(|Stripe(counts)| counts[count as usize].load(Ordering::Relaxed)).sum();
+        let sum = |count: Count| {
+            self.stripes.iter().map(|Stripe(counts)| counts[count as usize].load(Ordering::Relaxed)).sum()
+        };
         Stats {
             hits: sum(Count::Hits),
             misses: sum(Count::Misses),

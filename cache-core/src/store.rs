@@ -1,7 +1,7 @@
 //! The trait that every store implements, and its contract.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,6 +12,7 @@ use crate::environment::Environments;
 use crate::error::Result;
 use crate::lookup_term::LookupTerm;
 use crate::partition::PartitionKey;
+use crate::watch::Watcher;
 
 /// Keeps the entries of partitions. Object-safe: share it as `Arc<dyn CacheStore>`.
 ///
@@ -24,6 +25,8 @@ use crate::partition::PartitionKey;
 /// - **Nothing else is touched**: entries that a commit does not name, unknown sections and unreadable entries stay
 ///   as they are, value for value.
 /// - **A miss is `None`; an outage is an error**. A store that cannot be read never answers that it is empty.
+/// - A store may keep a commit or removal that fails as `Unavailable`, and write it later: its error [says
+///   so](crate::Error::is_queued), and no later write of this process to the partition overtakes it.
 /// - Error kinds: `Unavailable` (cannot be reached), `Busy` (another writer held the lock for too long), `Denied`,
 ///   `Corrupt`, `Undecryptable`, `KeyUnavailable`, `Unsupported`, `TooLarge`, `InvalidInput` (a partition that this
 ///   store cannot hold).
@@ -73,6 +76,20 @@ pub trait CacheStore: fmt::Debug + Send + Sync + 'static {
     /// ends the list. Reads no secrets.
     async fn partitions(&self, after: Option<&PartitionKey>, limit: usize) -> Result<Vec<PartitionKey>>;
 
+    /// At most `limit` partitions that may hold entries of this account, in any environment, those after `after`: every one
+    /// that does, and perhaps others. An empty answer ends the list. Reads no secrets.
+    ///
+    /// Provided: any partition may.
+    async fn partitions_with(
+        &self,
+        home_account_id: &str,
+        after: Option<&PartitionKey>,
+        limit: usize,
+    ) -> Result<Vec<PartitionKey>> {
+        let _ = home_account_id;
+        self.partitions(after, limit).await
+    }
+
     /// The partition's stamp, which changes with every change and never repeats; `None` if it holds nothing.
     async fn stamp(&self, partition: &PartitionKey) -> Result<Option<Version>>;
 
@@ -89,6 +106,14 @@ pub trait CacheStore: fmt::Debug + Send + Sync + 'static {
     /// Provided: `None`.
     fn environments(&self) -> Option<Environments> {
         None
+    }
+
+    /// Tells the watcher from now on what changes, for as long as it lives; returns at once. Stores that see the changes of
+    /// other nodes keep what [`Watcher`] promises.
+    ///
+    /// Provided: tells nothing, and so never says that it watches.
+    fn watch(&self, watcher: Weak<dyn Watcher>) {
+        drop(watcher);
     }
 
     /// The right to refresh `name` in this partition, held against all tasks, processes and nodes that share the
@@ -152,6 +177,15 @@ impl<S: CacheStore + ?Sized> CacheStore for Arc<S> {
         (**self).partitions(after, limit).await
     }
 
+    async fn partitions_with(
+        &self,
+        home_account_id: &str,
+        after: Option<&PartitionKey>,
+        limit: usize,
+    ) -> Result<Vec<PartitionKey>> {
+        (**self).partitions_with(home_account_id, after, limit).await
+    }
+
     async fn stamp(&self, partition: &PartitionKey) -> Result<Option<Version>> {
         (**self).stamp(partition).await
     }
@@ -162,6 +196,10 @@ impl<S: CacheStore + ?Sized> CacheStore for Arc<S> {
 
     fn environments(&self) -> Option<Environments> {
         (**self).environments()
+    }
+
+    fn watch(&self, watcher: Weak<dyn Watcher>) {
+        (**self).watch(watcher);
     }
 
     async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease> {

@@ -1,13 +1,14 @@
 //! A lookup allocates nothing, whatever the size of the cache: in the cache alone, and in resident content over stores
 //! of every kind.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use cache_core::schema::{AccessToken, ExtendedKey};
 use cache_core::{
     AccessTokenQuery, Blob, CacheStore, Changes, Clock, Committed, DocumentStore, Documents, Edit, EditFn, EntryId,
-    Extent, Lease, ManualClock, MemoryStore, Modified, PartitionKey, PersistedTokenCache, Result, Snapshot, Stored,
-    StoredDocument, TokenCache, UnixSeconds, Version, async_trait, blocking,
+    Extent, Freshness, Lease, ManualClock, MemoryStore, Modified, PartitionKey, PersistedTokenCache, Result, Snapshot,
+    Stored, StoredDocument, TokenCache, UnixSeconds, Version, Watcher, async_trait, blocking,
 };
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
@@ -64,7 +65,8 @@ fn a_lookup_allocates_nothing() {
 /// Calls the async and the blocking side for a hit and for a miss, over and over.
 fn assert_no_allocation(store: impl CacheStore, hits_only: bool) {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(NOW));
-    let cache = PersistedTokenCache::builder(store).clock(clock).build();
+    // Most of these stores never watch: there this is the bound.
+    let cache = PersistedTokenCache::builder(store).clock(clock).freshness(Freshness::push()).build();
     let blocking = blocking::PersistedTokenCache::new(cache.clone());
     let updated = pollster::block_on(cache.update(&SHARED, fill)).expect("update");
     assert!(updated.skipped.is_empty());
@@ -101,6 +103,11 @@ fn a_hit_or_miss_over_a_document_with_a_long_stamp_allocates_nothing() {
 #[test]
 fn a_hit_within_the_window_allocates_nothing() {
     assert_no_allocation(Documents::new(Document::default()), true);
+}
+
+#[test]
+fn a_hit_in_what_a_store_watches_allocates_nothing() {
+    assert_no_allocation(Watching(Documents::new(Document::default())), true);
 }
 
 #[test]
@@ -152,7 +159,52 @@ impl CacheStore for Large {
         self.0.stamp_now(partition)
     }
 
-    async fn lease(&self, partition: &PartitionKey, name: &str, wait: std::time::Duration) -> Result<Lease> {
+    async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease> {
+        self.0.lease(partition, name, wait).await
+    }
+}
+
+/// A store that watches from the beginning, and sees nothing.
+#[derive(Debug)]
+struct Watching<S>(S);
+
+#[async_trait]
+impl<S: CacheStore> CacheStore for Watching<S> {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    async fn load(&self, partition: &PartitionKey) -> Result<Option<Snapshot>> {
+        self.0.load(partition).await
+    }
+
+    async fn get(&self, partition: &PartitionKey, ids: &[EntryId]) -> Result<Vec<Option<Stored>>> {
+        self.0.get(partition, ids).await
+    }
+
+    async fn commit(&self, partition: &PartitionKey, changes: &Changes) -> Result<Committed> {
+        self.0.commit(partition, changes).await
+    }
+
+    async fn remove(&self, partition: &PartitionKey) -> Result<()> {
+        self.0.remove(partition).await
+    }
+
+    async fn partitions(&self, after: Option<&PartitionKey>, limit: usize) -> Result<Vec<PartitionKey>> {
+        self.0.partitions(after, limit).await
+    }
+
+    async fn stamp(&self, partition: &PartitionKey) -> Result<Option<Version>> {
+        self.0.stamp(partition).await
+    }
+
+    fn watch(&self, watcher: Weak<dyn Watcher>) {
+        let watcher = watcher.upgrade().expect("it lives");
+        watcher.all_changed();
+        watcher.watched_for(Duration::from_secs(3600));
+    }
+
+    async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease> {
         self.0.lease(partition, name, wait).await
     }
 }

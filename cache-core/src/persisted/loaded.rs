@@ -2,12 +2,11 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use super::Freshness;
 use crate::entry::{Snapshot, Version};
 use crate::environment::Environments;
 use crate::error::Result;
@@ -27,9 +26,13 @@ pub(super) struct Loaded {
     answers: Option<Answers>,
     /// The store's stamp of this content; `None`: it held nothing.
     pub(super) stamp: Option<Version>,
+    /// Whether it has changes that the store may not have.
+    is_ahead: bool,
     weight: u64,
     /// When the stamp was last compared, in milliseconds since 1970.
     checked_at: AtomicI64,
+    /// How many notices of a change had come by then.
+    notices: AtomicU64,
     /// Whether there was a look since the clock hand came by.
     used: AtomicBool,
 }
@@ -44,11 +47,22 @@ struct Answers {
     renewals: u32,
 }
 
+/// Within no window.
+const LONG_AGO: UnixMillis = UnixMillis(i64::MIN);
+
 /// The whole of a partition.
 #[derive(Clone)]
 pub(super) struct Whole {
     loaded: Arc<Loaded>,
     is_large: bool,
+}
+
+/// A moment before the store is asked: what it answers is at least as new as this.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AsOf {
+    pub(super) time: UnixMillis,
+    /// How many notices of a change of the partition had come by then.
+    pub(super) notices: u64,
 }
 
 /// Why resident content may answer.
@@ -65,37 +79,45 @@ pub(super) enum Fresh {
 pub(crate) struct NotFresh;
 
 impl Loaded {
-    /// The whole content that the store held at `now` or later.
-    pub(super) fn new(partition: PartitionKey, tokens: TokenCache, stamp: Option<Version>, now: UnixMillis) -> Self {
-        Self::with(partition, tokens, None, stamp, now)
+    /// The whole content that the store held as of then, or later.
+    pub(super) fn new(partition: PartitionKey, tokens: TokenCache, stamp: Option<Version>, as_of: AsOf) -> Self {
+        Self::with(partition, tokens, None, stamp, as_of)
     }
 
-    /// A part, which can answer nothing yet, of a partition that had this stamp at `now` or later.
-    pub(super) fn part(partition: PartitionKey, environments: Environments, stamp: Version, now: UnixMillis) -> Self {
+    /// The whole content that the store will hold when it has written what it has queued. Nothing makes it fresh: it is served
+    /// while the store is out of reach, and loaded anew after that.
+    pub(super) fn ahead(partition: PartitionKey, tokens: TokenCache) -> Self {
+        let as_of = AsOf { time: LONG_AGO, notices: 0 };
+        Self { is_ahead: true, ..Self::with(partition, tokens, None, None, as_of) }
+    }
+
+    /// A part, which can answer nothing yet, of a partition that had this stamp as of then, or later.
+    pub(super) fn part(partition: PartitionKey, environments: Environments, stamp: Version, as_of: AsOf) -> Self {
         let tokens = TokenCache::with_environments(environments);
-        Self::with(partition, tokens, Some(Answers::default()), Some(stamp), now)
+        Self::with(partition, tokens, Some(Answers::default()), Some(stamp), as_of)
     }
 
     /// What is known once the partition was seen to have another stamp: that it is large, and nothing of it. `None`:
     /// this is no part.
-    pub(super) fn anew(&self, stamp: Version, now: UnixMillis) -> Option<Self> {
-        self.answers.is_some().then(|| self.nothing_of(stamp, now))
+    pub(super) fn anew(&self, stamp: Version, as_of: AsOf) -> Option<Self> {
+        self.answers.is_some().then(|| self.nothing_of(stamp, as_of))
     }
 
-    /// This part together with what the store `found` for the query's term at `now` or later. Only what was found, if
+    /// This part together with what the store `found` for the query's term as of then, or later. Only what was found, if
     /// this is of another stamp or no part, or if together they are more than `limit` entries or terms.
-    pub(super) fn and(&self, found: &Snapshot, query: &AccessTokenQuery<'_>, limit: usize, now: UnixMillis) -> Self {
+    pub(super) fn and(&self, found: &Snapshot, query: &AccessTokenQuery<'_>, limit: usize, as_of: AsOf) -> Self {
         if self.answers.is_some() && self.stamp.as_ref() == Some(&found.stamp) {
             let (partition, tokens, answers) = (self.partition.clone(), self.tokens.clone(), self.answers.clone());
             // It was the store's stamp at either time.
-            let now = now.max(self.checked_at());
-            let mut both = Self::with(partition, tokens, answers, self.stamp.clone(), now);
+            let notices = as_of.notices.max(self.notices.load(Ordering::Relaxed));
+            let as_of = AsOf { time: as_of.time.max(self.checked_at()), notices };
+            let mut both = Self::with(partition, tokens, answers, self.stamp.clone(), as_of);
             both.take_in(found, query);
             if both.fits(limit) {
                 return both;
             }
         }
-        let mut alone = self.nothing_of(found.stamp.clone(), now);
+        let mut alone = self.nothing_of(found.stamp.clone(), as_of);
         alone.take_in(found, query);
         alone
     }
@@ -124,22 +146,43 @@ impl Loaded {
         if self.knows(query) { Ok(self.tokens.access_token(query, now)) } else { Err(NotFresh) }
     }
 
-    /// Notes that the stamp was compared and is still this one.
-    pub(super) fn confirm(&self, now: UnixMillis) {
-        self.checked_at.store(now.0, Ordering::Relaxed);
+    /// Whether there is anything of this account, in its cloud.
+    pub(super) fn holds_any_of(&self, home_account_id: &str, environment: &str) -> bool {
+        self.tokens.holds_any_of(home_account_id, environment)
+    }
+
+    /// Whether it has changes that the store may not have.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.is_ahead
+    }
+
+    /// Whether it is what the store holds under this stamp.
+    pub(super) fn has_stamp(&self, stamp: Option<&Version>) -> bool {
+        !self.is_ahead && self.stamp.as_ref() == stamp
+    }
+
+    /// Notes that the store may hold something else: the stamp is to be compared before any look.
+    pub(super) fn distrust(&self) {
+        self.checked_at.store(LONG_AGO.0, Ordering::Relaxed);
+    }
+
+    /// Notes that the stamp was compared as of then, and is still this one.
+    pub(super) fn confirm(&self, as_of: AsOf) {
+        self.checked_at.store(as_of.time.0, Ordering::Relaxed);
+        self.notices.store(as_of.notices, Ordering::Relaxed);
     }
 
     /// Whether an access token may be taken from this content, with the answer to
-    /// [`stamp_now`](crate::CacheStore::stamp_now).
+    /// [`stamp_now`](crate::CacheStore::stamp_now), and how long a comparison is good for.
     pub(super) fn fresh(
         &self,
         stamp: Option<&Result<Option<Version>>>,
-        freshness: Freshness,
-        now: UnixMillis,
+        window: Option<Duration>,
+        now: AsOf,
     ) -> Result<Fresh, NotFresh> {
-        match (stamp, freshness) {
-            (Some(Ok(stamp)), _) if *stamp == self.stamp => Ok(Fresh::Validated),
-            (None, Freshness::Bounded(window)) if self.is_within(window, now) => Ok(Fresh::WithinWindow),
+        match (stamp, window) {
+            (Some(Ok(stamp)), _) if self.has_stamp(stamp.as_ref()) => Ok(Fresh::Validated),
+            (None, Some(window)) if self.is_within(window, now) => Ok(Fresh::WithinWindow),
             // Of an error, the full validation decides what it means.
             _ => Err(NotFresh),
         }
@@ -183,17 +226,18 @@ impl Loaded {
         tokens: TokenCache,
         answers: Option<Answers>,
         stamp: Option<Version>,
-        now: UnixMillis,
+        as_of: AsOf,
     ) -> Self {
         let weight = weigh(&tokens, answers.as_ref());
-        let (checked_at, used) = (AtomicI64::new(now.0), AtomicBool::new(true));
-        Self { partition, tokens, answers, stamp, weight, checked_at, used }
+        let (checked_at, notices) = (AtomicI64::new(as_of.time.0), AtomicU64::new(as_of.notices));
+        let used = AtomicBool::new(true);
+        Self { partition, tokens, answers, stamp, is_ahead: false, weight, checked_at, notices, used }
     }
 
     /// A part that can answer nothing yet.
-    fn nothing_of(&self, stamp: Version, now: UnixMillis) -> Self {
+    fn nothing_of(&self, stamp: Version, as_of: AsOf) -> Self {
         let renewals = self.answers.as_ref().map_or(0, |answers| answers.renewals + 1);
-        let part = Self::part(self.partition.clone(), self.tokens.environments().clone(), stamp, now);
+        let part = Self::part(self.partition.clone(), self.tokens.environments().clone(), stamp, as_of);
         Self { answers: Some(Answers { renewals, ..Answers::default() }), ..part }
     }
 
@@ -210,10 +254,13 @@ impl Loaded {
         self.tokens.len() <= limit && self.answers.as_ref().is_none_or(|answers| answers.terms.len() <= limit)
     }
 
-    /// Whether the stamp was compared less than `window` ago. A clock that was set back counts as long ago.
-    fn is_within(&self, window: Duration, now: UnixMillis) -> bool {
+    /// Whether the stamp was compared less than `window` ago, and no notice has come since. A clock that was set back counts
+    /// as long ago.
+    fn is_within(&self, window: Duration, now: AsOf) -> bool {
         let checked_at = self.checked_at();
-        checked_at <= now && now.since(checked_at) < window
+        self.notices.load(Ordering::Relaxed) == now.notices
+            && checked_at <= now.time
+            && now.time.since(checked_at) < window
     }
 }
 
@@ -227,9 +274,9 @@ fn weigh(tokens: &TokenCache, answers: Option<&Answers>) -> u64 {
 }
 
 impl Whole {
-    /// The whole content that the store held at `now` or later.
-    pub(super) fn new(partition: PartitionKey, tokens: TokenCache, stamp: Option<Version>, now: UnixMillis) -> Self {
-        Self { loaded: Arc::new(Loaded::new(partition, tokens, stamp, now)), is_large: false }
+    /// The whole content that the store held as of then, or later.
+    pub(super) fn new(partition: PartitionKey, tokens: TokenCache, stamp: Option<Version>, as_of: AsOf) -> Self {
+        Self { loaded: Arc::new(Loaded::new(partition, tokens, stamp, as_of)), is_large: false }
     }
 
     /// The whole, if this is no part.

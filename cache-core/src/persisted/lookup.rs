@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use tracing::{Instrument as _, debug_span};
+use tracing::debug_span;
 
-use super::loaded::{Fresh, Loaded, NotFresh, Whole};
+use super::loaded::{AsOf, Fresh, Loaded, NotFresh, Whole};
 use super::{Freshness, PersistedTokenCache};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lookup_term::LookupTerm;
-use crate::observe::{Count, partition_tag};
+use crate::observe::{Count, Lookup, Operation, partition_tag};
 use crate::partition::PartitionKey;
 use crate::schema::AccessToken;
 use crate::token_cache::AccessTokenQuery;
@@ -25,18 +25,19 @@ impl PersistedTokenCache {
         // Asked before the look. So is content that has this stamp no older than the question, and a store that takes
         // long to answer keeps no content from being freed.
         let stamp = inner.store.stamp_now(partition);
-        let now = inner.clock.now();
-        let find = |loaded: &Arc<Loaded>| {
-            let fresh = loaded.fresh(stamp.as_ref(), inner.freshness, now)?;
-            match loaded.access_token(query, now.to_seconds())? {
+        let time = inner.clock.now();
+        let window = inner.window(time);
+        let find = |loaded: &Arc<Loaded>, notices| {
+            let fresh = loaded.fresh(stamp.as_ref(), window, AsOf { time, notices })?;
+            match loaded.access_token(query, time.to_seconds())? {
                 Some(token) => Ok(Some(Arc::clone(token))),
                 // It leads to a request to the identity provider, so that only validated content may say so.
                 None if fresh == Fresh::Validated => Ok(None),
                 None => Err(NotFresh),
             }
         };
-        let token = inner.resident.look(partition, find).unwrap_or(Err(NotFresh))?;
-        inner.counters.add(if token.is_some() { Count::Hits } else { Count::Misses }, 1);
+        let token = inner.resident.look_and_notices(partition, find).unwrap_or(Err(NotFresh))?;
+        inner.counters.count_lookup(if token.is_some() { Lookup::L1Hit } else { Lookup::L1Miss });
         Ok(token)
     }
 
@@ -50,7 +51,7 @@ impl PersistedTokenCache {
             Ok(token) => token,
             Err(error) => return self.serve_stale(partition, query, error),
         };
-        self.0.counters.add(if token.is_some() { Count::Hits } else { Count::Misses }, 1);
+        self.0.counters.count_lookup(if token.is_some() { Lookup::L2Hit } else { Lookup::L2Miss });
         Ok(token)
     }
 
@@ -89,23 +90,23 @@ impl PersistedTokenCache {
         let inner = &*self.0;
         let span = debug_span!("token_cache.find", partition = %partition_tag(partition));
         // Taken before the read, as for a load.
-        let (now, began) = (inner.clock.now(), inner.resident.moment(partition));
-        let found = self.counted(inner.store.find(partition, &[term]).instrument(span).await)?;
+        let (as_of, began) = (inner.as_of(partition), inner.resident.moment(partition));
+        let found = self.ask(Operation::Find, span, inner.store.find(partition, &[term])).await?;
         inner.counters.add(Count::Finds, 1);
         let Some(found) = found else {
             // The whole of it is nothing.
-            let whole = self.index(partition, None, now).await;
+            let whole = self.index(partition, None, as_of).await;
             inner.resident.keep(whole.loaded(), began);
             return Ok(None);
         };
-        let nothing = Loaded::part(partition.clone(), inner.environments.clone(), found.stamp.clone(), now);
+        let nothing = Loaded::part(partition.clone(), inner.environments.clone(), found.stamp.clone(), as_of);
         loop {
             let seen = inner.resident.get(partition);
-            let of_stamp = seen.as_ref().filter(|seen| seen.stamp.as_ref() == Some(&found.stamp));
+            let of_stamp = seen.as_ref().filter(|seen| seen.has_stamp(Some(&found.stamp)));
             if let Some(Ok(token)) = of_stamp.map(|seen| seen.access_token(query, self.now())) {
                 return Ok(token.cloned());
             }
-            let known = seen.as_deref().unwrap_or(&nothing).and(&found, query, inner.resident_entries, now);
+            let known = seen.as_deref().unwrap_or(&nothing).and(&found, query, inner.resident_entries, as_of);
             let known = Arc::new(known);
             // What others find at the same time is kept too.
             if inner.resident.keep_instead(seen.as_ref(), &known, began) {
@@ -123,16 +124,19 @@ impl PersistedTokenCache {
         error: Error,
     ) -> Result<Option<Arc<AccessToken>>> {
         let away = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Busy);
-        let bounded = matches!(self.0.freshness, Freshness::Bounded(_));
+        let bounded = self.0.freshness != Freshness::Strict;
         // Content that is known to be old is not resident any more.
         let find = |loaded: &Arc<Loaded>| loaded.access_token(query, self.now()).ok().flatten().cloned();
         let token = if away && bounded { self.0.resident.look(partition, find).flatten() } else { None };
         match token {
             Some(token) => {
-                self.0.counters.add(Count::StaleHits, 1);
+                self.0.counters.count_lookup(Lookup::L1StaleHit);
                 Ok(Some(token))
             }
-            None => Err(error),
+            None => {
+                self.0.counters.count_lookup(Lookup::Failed(error.kind()));
+                Err(error)
+            }
         }
     }
 }

@@ -5,29 +5,32 @@ mod access;
 mod freshness;
 mod loaded;
 mod lookup;
+mod removal;
 mod resident;
+mod watched;
 
 use std::sync::Arc;
 
-use tracing::{Instrument as _, debug, debug_span};
+use tracing::{Instrument as _, Span, debug, debug_span};
 
 pub use self::access::{Access, AccessContext};
 pub use self::freshness::Freshness;
 
 pub(crate) use self::loaded::NotFresh;
 
-use self::loaded::{Loaded, Whole};
-use self::resident::Resident;
+use self::loaded::{AsOf, Loaded, Whole};
+use self::resident::{Moment, Resident};
+use self::watched::Watched;
 use crate::blocking_work;
 use crate::changes::{Changes, Committed, Skip};
 use crate::entry::{EntryId, Extent, Snapshot};
 use crate::environment::Environments;
 use crate::error::Result;
-use crate::observe::{Count, Counters, Stats, partition_tag};
+use crate::observe::{Began, Count, Counters, Operation, Stats, partition_tag};
 use crate::partition::PartitionKey;
 use crate::schema::AccessToken;
 use crate::store::CacheStore;
-use crate::time::{Clock, SystemClock, UnixMillis};
+use crate::time::{Clock, SystemClock};
 use crate::token_cache::{AccessTokenQuery, TokenCache};
 
 /// Token caches over a store, one per partition, kept resident in memory within a bound.
@@ -80,6 +83,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     environments: Environments,
     freshness: Freshness,
+    watched: Watched,
     /// The most entries of a partition that is resident whole, where the store can find single ones.
     resident_entries: usize,
     resident: Resident,
@@ -151,13 +155,17 @@ impl Builder {
         self
     }
 
-    /// The cache with these settings.
+    /// The cache with these settings. With the feature `metrics` it counts for the [recorder](crate#observability) that is
+    /// installed now.
     pub fn build(self) -> PersistedTokenCache {
         let Self { store, clock, environments, freshness, resident_bytes, resident_entries } = self;
         let resident = Resident::bounded(resident_bytes);
-        let counters = Counters::default();
-        let inner = Inner { store, clock, environments, freshness, resident_entries, resident, counters };
-        PersistedTokenCache(Arc::new(inner))
+        let counters = Counters::new();
+        let watched = Watched::default();
+        let inner = Inner { store, clock, environments, freshness, watched, resident_entries, resident, counters };
+        let inner = Arc::new(inner);
+        inner.watch();
+        PersistedTokenCache(inner)
     }
 }
 
@@ -185,7 +193,8 @@ impl PersistedTokenCache {
         &self.0.store
     }
 
-    /// What was counted since the cache was built.
+    /// What was counted since the cache was built. With the feature `metrics` it also goes to the program's
+    /// [recorder](crate#observability).
     pub fn stats(&self) -> Stats {
         let (partitions, resident_bytes) = self.0.resident.size();
         Stats { resident_partitions: partitions as u64, resident_bytes, ..self.0.counters.snapshot() }
@@ -204,15 +213,20 @@ impl PersistedTokenCache {
     /// Puts for an account that the store held are guarded by it: if the account is removed meanwhile, they are
     /// skipped. If the content cannot be read, `change` is not called and nothing is written: an outage is never an
     /// empty partition. Dropping the future leaves all of the changes in the store, or none.
+    ///
+    /// An error that [is queued](crate::Error::is_queued) came after `change` was called: the store writes the changes when it
+    /// can be reached again. Until then [`access_token`](Self::access_token) answers as if they were there, if the
+    /// [freshness](Freshness) allows content that cannot be validated.
     pub async fn update<R>(
         &self,
         partition: &PartitionKey,
         change: impl FnOnce(&mut TokenCache) -> R,
     ) -> Result<Updated<R>> {
+        let began = self.0.resident.moment(partition);
         let whole = self.validated(partition).await?;
         let mut tokens = whole.tokens().clone();
         let value = change(&mut tokens);
-        let skipped = self.commit_changed(partition, &whole, tokens).await?;
+        let skipped = self.commit_changed(partition, &whole, tokens, began).await?;
         Ok(Updated { value, skipped })
     }
 
@@ -236,12 +250,6 @@ impl PersistedTokenCache {
         }
     }
 
-    /// Deletes the whole partition from the store and from memory.
-    pub async fn remove_partition(&self, partition: &PartitionKey) -> Result<()> {
-        let _write = self.0.resident.write(partition);
-        self.counted(self.0.store.remove(partition).await)
-    }
-
     /// Tells a library that keeps a cache of its own what the store holds, before it looks anything up: MSAL's
     /// before-access notification. Without the success of this call nothing can be written back.
     pub async fn before_access(&self, context: &AccessContext<'_>) -> Result<Access> {
@@ -250,29 +258,43 @@ impl PersistedTokenCache {
         Ok(Access::new(self.clone(), context.partition.clone(), whole, began))
     }
 
-    /// Commits what `tokens`, a changed copy of `whole`, remembers, and keeps it resident where that is exact.
+    /// Commits what `tokens`, a changed copy of `whole`, remembers, and keeps it resident where that is exact. `whole` is from
+    /// after `began`.
     async fn commit_changed(
         &self,
         partition: &PartitionKey,
         whole: &Whole,
         mut tokens: TokenCache,
+        began: Moment,
     ) -> Result<Vec<(EntryId, Skip)>> {
         let inner = &*self.0;
         // Taken before the commit: the store may change again before its answer is here.
-        let now = inner.clock.now();
-        let changes = Changes::new(tokens.take_changes(now));
+        let as_of = inner.as_of(partition);
+        let changes = Changes::new(tokens.take_changes(as_of.time));
         if changes.is_empty() {
             return Ok(Vec::new());
         }
-        let write = inner.resident.write(partition);
-        let Committed { before, after, skipped, written, others_changed } = self.committed(partition, &changes).await?;
+        let write = inner.resident.write(partition).of(&changes);
+        let committed = match self.committed(partition, &changes).await {
+            Ok(committed) => committed,
+            Err(error) => {
+                if error.is_queued() && !whole.is_large() && write.is_first_since(began) {
+                    // What was signed out is not served meanwhile, and what is new is.
+                    write.adopt(Loaded::ahead(partition.clone(), tokens));
+                }
+                return Err(error);
+            }
+        };
+        let Committed { before, after, skipped, written, others_changed } = committed;
         if whole.is_large() {
+            write.forget();
             debug!(skipped = skipped.len(), "the partition is too large to be resident");
         } else if before.as_ref() == whole.stamp() && skipped.is_empty() && !others_changed && after.is_some() {
             // Nobody else wrote: the store now holds exactly this.
             tokens.adopt(written);
-            write.adopt(Loaded::new(partition.clone(), tokens, after, now));
+            write.adopt(Loaded::new(partition.clone(), tokens, after, as_of));
         } else {
+            write.forget();
             debug!(skipped = skipped.len(), "another writer was there; the partition is loaded anew at the next look");
         }
         Ok(skipped)
@@ -283,16 +305,17 @@ impl PersistedTokenCache {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
-        let _write = self.0.resident.write(partition);
-        Ok(self.committed(partition, changes).await?.skipped)
+        let write = self.0.resident.write(partition).of(changes);
+        let skipped = self.committed(partition, changes).await?.skipped;
+        write.forget();
+        Ok(skipped)
     }
 
     async fn committed(&self, partition: &PartitionKey, changes: &Changes) -> Result<Committed> {
         let inner = &*self.0;
         let span = debug_span!("token_cache.commit", partition = %partition_tag(partition), changes = changes.len());
-        let committed = self.counted(inner.store.commit(partition, changes).instrument(span).await)?;
-        inner.counters.add(Count::Commits, 1);
-        inner.counters.add(Count::Skipped, committed.skipped.len());
+        let committed = self.ask(Operation::Commit, span, inner.store.commit(partition, changes)).await?;
+        inner.counters.count_merge(changes, &committed);
         Ok(committed)
     }
 
@@ -315,15 +338,24 @@ impl PersistedTokenCache {
     /// The content if its stamp is still the store's. Else what is known of a large partition then: that it is large.
     async fn revalidated(&self, loaded: Arc<Loaded>) -> Result<Option<Arc<Loaded>>> {
         let inner = &*self.0;
-        let asked = inner.clock.now();
+        let asked = inner.as_of(&loaded.partition);
         let stamp = match inner.store.stamp_now(&loaded.partition) {
-            Some(stamp) => stamp,
-            None => inner.store.stamp(&loaded.partition).await,
-        };
-        let stamp = self.counted(stamp)?;
-        if stamp == loaded.stamp {
+            Some(stamp) => {
+                inner.counters.count_failure(Operation::Stamp, &stamp);
+                stamp
+            }
+            None => {
+                let span = debug_span!("token_cache.stamp", partition = %partition_tag(&loaded.partition));
+                self.ask(Operation::Stamp, span, inner.store.stamp(&loaded.partition)).await
+            }
+        }?;
+        if loaded.has_stamp(stamp.as_ref()) {
             loaded.confirm(asked);
             return Ok(Some(loaded));
+        }
+        if loaded.is_ahead() {
+            // What replaces it is loaded, or the outage is not over.
+            return Ok(None);
         }
         // Known to be old from here on: not even an outage makes it good again.
         let anew = stamp.and_then(|stamp| loaded.anew(stamp, asked)).map(Arc::new);
@@ -337,11 +369,11 @@ impl PersistedTokenCache {
         let inner = &*self.0;
         let span = debug_span!("token_cache.load", partition = %partition_tag(partition));
         // Taken before the read: content that is read later is at least as new as this.
-        let (now, began) = (inner.clock.now(), inner.resident.moment(partition));
-        let extent = inner.store.load_within(partition, inner.resident_entries).instrument(span).await;
-        let snapshot = match self.counted(extent)? {
+        let (as_of, began) = (inner.as_of(partition), inner.resident.moment(partition));
+        let extent = inner.store.load_within(partition, inner.resident_entries);
+        let snapshot = match self.ask(Operation::Load, span, extent).await? {
             Some(Extent::Large(stamp)) => {
-                let part = Loaded::part(partition.clone(), inner.environments.clone(), stamp, now);
+                let part = Loaded::part(partition.clone(), inner.environments.clone(), stamp, as_of);
                 // What others have found meanwhile is worth more.
                 inner.resident.keep_instead(seen, &Arc::new(part), began);
                 return Ok(None);
@@ -350,7 +382,7 @@ impl PersistedTokenCache {
             None => None,
         };
         inner.counters.add(Count::Loads, 1);
-        let whole = self.index(partition, snapshot, now).await;
+        let whole = self.index(partition, snapshot, as_of).await;
         inner.resident.keep(whole.loaded(), began);
         Ok(Some(whole))
     }
@@ -359,11 +391,11 @@ impl PersistedTokenCache {
     async fn load(&self, partition: &PartitionKey) -> Result<Whole> {
         let inner = &*self.0;
         let span = debug_span!("token_cache.load", partition = %partition_tag(partition));
-        let (now, began) = (inner.clock.now(), inner.resident.moment(partition));
-        let snapshot = self.counted(inner.store.load(partition).instrument(span).await)?;
+        let (as_of, began) = (inner.as_of(partition), inner.resident.moment(partition));
+        let snapshot = self.ask(Operation::Load, span, inner.store.load(partition)).await?;
         inner.counters.add(Count::Loads, 1);
         let is_large = snapshot.as_ref().is_some_and(|snapshot| snapshot.entries.len() > inner.resident_entries);
-        let whole = self.index(partition, snapshot, now).await;
+        let whole = self.index(partition, snapshot, as_of).await;
         if is_large {
             return Ok(whole.large());
         }
@@ -371,8 +403,8 @@ impl PersistedTokenCache {
         Ok(whole)
     }
 
-    /// Indexes what was loaded at `now` or later; a large snapshot off the runtime's own threads.
-    async fn index(&self, partition: &PartitionKey, snapshot: Option<Snapshot>, now: UnixMillis) -> Whole {
+    /// Indexes what was loaded as of then, or later; a large snapshot off the runtime's own threads.
+    async fn index(&self, partition: &PartitionKey, snapshot: Option<Snapshot>, as_of: AsOf) -> Whole {
         /// About 5 ms of work.
         const LARGE: usize = 1000;
         let environments = self.0.environments.clone();
@@ -382,14 +414,15 @@ impl PersistedTokenCache {
         } else {
             TokenCache::from_snapshot(snapshot.as_ref(), environments)
         };
-        Whole::new(partition.clone(), tokens, stamp, now)
+        Whole::new(partition.clone(), tokens, stamp, as_of)
     }
 
-    fn counted<T>(&self, result: Result<T>) -> Result<T> {
-        if result.is_err() {
-            self.0.counters.add(Count::Errors, 1);
-        }
-        result
+    /// The store's answer, within the span; timed, and counted if it is an error.
+    async fn ask<T>(&self, operation: Operation, span: Span, answer: impl Future<Output = Result<T>>) -> Result<T> {
+        let began = Began::now();
+        let answer = answer.instrument(span).await;
+        self.0.counters.count_answer(operation, began, &answer);
+        answer
     }
 }
 

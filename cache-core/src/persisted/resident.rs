@@ -11,21 +11,36 @@
 
 use std::fmt;
 use std::hash::BuildHasher as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use foldhash::fast::RandomState;
 
 use super::loaded::Loaded;
+use crate::changes::Changes;
+use crate::observe::ResidentMetrics;
 use crate::partition::PartitionKey;
 
 /// Loaded partitions; those that nobody uses leave when the bound is reached. A partition larger than the bound is
 /// never kept, and so is loaded at every look.
 pub(super) struct Resident {
-    buckets: Box<[ArcSwapOption<Bucket>]>,
+    places: Box<[Place]>,
+    /// How often the store told that any partition may have changed.
+    notices: AtomicU64,
     hashing: RandomState,
     bound: u64,
     ledger: Mutex<Ledger>,
+    metrics: ResidentMetrics,
+}
+
+/// One place of the table.
+#[derive(Default)]
+struct Place {
+    bucket: ArcSwapOption<Bucket>,
+    /// How often the store told that a partition of this place has changed. It stays when the partitions leave, so that
+    /// content which was under way when the notice came is known to be from before it.
+    notices: AtomicU64,
 }
 
 /// The partitions of one place of the table, in no order; mostly one.
@@ -54,24 +69,28 @@ pub(super) struct Moment {
     epoch: u64,
 }
 
-/// A commit or removal under way. Whatever becomes of it, content that was loaded before is not kept longer.
+/// A commit or removal under way. Whatever becomes of it, content that was loaded before is not fresh any more.
 pub(super) struct Write<'r> {
     resident: &'r Resident,
     partition: &'r PartitionKey,
     began: Moment,
-    adopted: bool,
+    /// Whether content from before may answer in an outage if nobody knows what became of it.
+    removes: bool,
+    is_over: bool,
 }
 
 impl Resident {
     pub(super) fn bounded(bytes: u64) -> Self {
         /// A partition of one token: with these alone there is one in a bucket.
         const SMALL: u64 = 4 * 1024;
-        let buckets = usize::try_from(bytes / SMALL).unwrap_or(usize::MAX).clamp(16, 1 << 20).next_power_of_two();
+        let places = usize::try_from(bytes / SMALL).unwrap_or(usize::MAX).clamp(16, 1 << 20).next_power_of_two();
         Self {
-            buckets: std::iter::repeat_with(ArcSwapOption::empty).take(buckets).collect(),
+            places: std::iter::repeat_with(Place::default).take(places).collect(),
+            notices: AtomicU64::new(0),
             hashing: RandomState::default(),
             bound: bytes,
             ledger: Mutex::new(Ledger { bytes: 0, partitions: 0, hand: 0, epochs: [0; EPOCHS] }),
+            metrics: ResidentMetrics::register(),
         }
     }
 
@@ -83,10 +102,38 @@ impl Resident {
     /// What `look` says of the partition's content. What it looks at is not freed before it ends, so that it must not
     /// wait for anything.
     pub(super) fn look<R>(&self, partition: &PartitionKey, look: impl FnOnce(&Arc<Loaded>) -> R) -> Option<R> {
-        let bucket = self.buckets[self.place(partition)].load();
+        self.look_and_notices(partition, |loaded, _| look(loaded))
+    }
+
+    /// The same with the number of notices that had come before the look.
+    pub(super) fn look_and_notices<R>(
+        &self,
+        partition: &PartitionKey,
+        look: impl FnOnce(&Arc<Loaded>, u64) -> R,
+    ) -> Option<R> {
+        let place = &self.places[self.place(partition)];
+        let notices = self.notices_of(place);
+        let bucket = place.bucket.load();
         let loaded = bucket.as_ref()?.iter().find(|loaded| loaded.partition == *partition)?;
         loaded.mark_used();
-        Some(look(loaded))
+        Some(look(loaded, notices))
+    }
+
+    /// How many notices have come that the partition may have changed. Partitions of one place share them, by which now and
+    /// then one is validated that has not changed.
+    pub(super) fn notices(&self, partition: &PartitionKey) -> u64 {
+        self.notices_of(&self.places[self.place(partition)])
+    }
+
+    /// Takes a notice that the partition may have changed: what is there of it, and what is under way, is to be validated.
+    /// It is not known to be old, since the notice may be of a commit that it came from.
+    pub(super) fn notice(&self, partition: &PartitionKey) {
+        self.places[self.place(partition)].notices.fetch_add(1, Ordering::Release);
+    }
+
+    /// The same of all partitions.
+    pub(super) fn notice_all(&self) {
+        self.notices.fetch_add(1, Ordering::Release);
     }
 
     /// The present moment, for [`keep`](Self::keep).
@@ -126,12 +173,31 @@ impl Resident {
         }
     }
 
-    /// Begins a commit or a removal.
+    /// Forgets all content that `leaves`, and what is under way of any.
+    pub(super) fn forget_all(&self, leaves: impl Fn(&Loaded) -> bool) {
+        self.ledger().epochs.iter_mut().for_each(|epoch| *epoch += 1);
+        for at in 0..self.places.len() {
+            let leaves = |loaded: &Arc<Loaded>| leaves(loaded);
+            // The ledger is not held while all is looked at.
+            if self.places[at].bucket.load().iter().flat_map(|bucket| bucket.iter()).any(leaves) {
+                let mut displaced = Displaced::new();
+                self.take_out(&mut self.ledger(), &mut displaced, at, leaves);
+            }
+        }
+    }
+
+    /// Begins a removal, or a commit that may remove something.
     pub(super) fn write<'r>(&'r self, partition: &'r PartitionKey) -> Write<'r> {
         let at = self.place(partition) % EPOCHS;
         let mut ledger = self.ledger();
         ledger.epochs[at] += 1;
-        Write { resident: self, partition, began: Moment { at, epoch: ledger.epochs[at] }, adopted: false }
+        Write {
+            resident: self,
+            partition,
+            began: Moment { at, epoch: ledger.epochs[at] },
+            removes: true,
+            is_over: false,
+        }
     }
 
     /// How many partitions there are, and what they take, in bytes.
@@ -153,7 +219,7 @@ impl Resident {
         if loaded.weight() > self.bound {
             return self.take_out(ledger, displaced, at, |other| other.partition == loaded.partition);
         }
-        let mut bucket = self.buckets[at].load().as_deref().cloned().unwrap_or_default();
+        let mut bucket = self.places[at].bucket.load().as_deref().cloned().unwrap_or_default();
         bucket.retain(|other| other.partition != loaded.partition);
         bucket.push(Arc::clone(loaded));
         self.exchange(ledger, displaced, at, bucket);
@@ -168,7 +234,7 @@ impl Resident {
         let mut excess = ledger.bytes.saturating_sub(self.bound);
         while excess > 0 {
             let at = ledger.hand;
-            ledger.hand = (at + 1) % self.buckets.len();
+            ledger.hand = (at + 1) % self.places.len();
             self.take_out(ledger, displaced, at, |loaded| {
                 if excess == 0 || Arc::ptr_eq(loaded, newest) {
                     return false;
@@ -178,6 +244,7 @@ impl Resident {
                     return false;
                 }
                 excess = excess.saturating_sub(loaded.weight());
+                self.metrics.count_eviction();
                 true
             });
         }
@@ -191,7 +258,7 @@ impl Resident {
         at: usize,
         mut leaves: impl FnMut(&Arc<Loaded>) -> bool,
     ) {
-        let present = self.buckets[at].load();
+        let present = self.places[at].bucket.load();
         let Some(present) = &*present else { return };
         let leaving: Vec<_> = present.iter().filter(|loaded| leaves(loaded)).map(Arc::as_ptr).collect();
         if !leaving.is_empty() {
@@ -205,16 +272,22 @@ impl Resident {
         ledger.bytes += bytes(&bucket);
         ledger.partitions += bucket.len();
         let bucket = if bucket.is_empty() { None } else { Some(Arc::new(bucket)) };
-        if let Some(old) = self.buckets[at].swap(bucket) {
+        if let Some(old) = self.places[at].bucket.swap(bucket) {
             ledger.bytes -= bytes(&old);
             ledger.partitions -= old.len();
             displaced.push(old);
         }
+        self.metrics.set(ledger.partitions, ledger.bytes);
+    }
+
+    /// Both numbers only rise: the sum is the same if neither has.
+    fn notices_of(&self, place: &Place) -> u64 {
+        place.notices.load(Ordering::Acquire) + self.notices.load(Ordering::Acquire)
     }
 
     fn place(&self, partition: &PartitionKey) -> usize {
         // The length is a power of two.
-        self.hashing.hash_one(partition) as usize & (self.buckets.len() - 1)
+        self.hashing.hash_one(partition) as usize & (self.places.len() - 1)
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -223,7 +296,24 @@ impl Resident {
 }
 
 impl Write<'_> {
-    /// Keeps the content that the commit left, unless something else was written since it began.
+    /// The same of these changes. If they only put, then what is resident stays after a failure: each token in it is as good as
+    /// before, but it is not known to be what the store holds.
+    pub(super) fn of(mut self, changes: &Changes) -> Self {
+        self.removes = changes.remove_any();
+        self
+    }
+
+    /// Whether no other write of this process has begun or ended between then and the beginning of this one.
+    pub(super) fn is_first_since(&self, moment: Moment) -> bool {
+        self.began.epoch == moment.epoch + 1
+    }
+
+    /// Forgets what is resident: the store holds something else.
+    pub(super) fn forget(mut self) {
+        self.removes = true;
+    }
+
+    /// Keeps the content that the commit left or will leave, unless something else was written since it began.
     pub(super) fn adopt(mut self, loaded: Loaded) {
         let (loaded, mut displaced) = (Arc::new(loaded), Displaced::new());
         let mut ledger = self.resident.ledger();
@@ -231,7 +321,10 @@ impl Write<'_> {
         if *epoch == self.began.epoch {
             *epoch += 1;
             self.resident.put(&mut ledger, &mut displaced, &loaded);
-            self.adopted = true;
+            self.is_over = true;
+        } else if !loaded.is_ahead() {
+            // What is here is not what the store holds by now.
+            self.removes = true;
         }
         // Before `self`, which may need the ledger.
         drop(ledger);
@@ -240,12 +333,16 @@ impl Write<'_> {
 
 impl Drop for Write<'_> {
     fn drop(&mut self) {
-        if self.adopted {
+        if self.is_over {
             return;
         }
         let mut displaced = Displaced::new();
         let mut ledger = self.resident.ledger();
         ledger.epochs[self.began.at] += 1;
+        if !self.removes {
+            self.resident.look(self.partition, |loaded| loaded.distrust());
+            return;
+        }
         let at = self.resident.place(self.partition);
         self.resident.take_out(&mut ledger, &mut displaced, at, |loaded| loaded.partition == *self.partition);
     }

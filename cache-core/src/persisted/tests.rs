@@ -1,5 +1,8 @@
+mod everywhere;
 mod hits;
 mod large;
+mod outage;
+mod push;
 mod races;
 mod rows;
 
@@ -28,12 +31,24 @@ struct Remote {
     away: std::sync::atomic::AtomicBool,
     /// Whether it goes away with its next answer.
     leaves: std::sync::atomic::AtomicBool,
+    /// Whether it says of commits that fail that it will write them.
+    queues: bool,
     asked: std::sync::atomic::AtomicUsize,
+    /// A partition that cannot be written.
+    unwritable: std::sync::Mutex<Option<PartitionKey>>,
 }
 
 impl Remote {
     fn to(store: MemoryStore) -> Self {
-        Self { store, commits_take: None, away: false.into(), leaves: false.into(), asked: 0.into() }
+        Self {
+            store,
+            commits_take: None,
+            away: false.into(),
+            leaves: false.into(),
+            queues: false,
+            asked: 0.into(),
+            unwritable: None.into(),
+        }
     }
 
     fn over(store: MemoryStore) -> Arc<Self> {
@@ -48,6 +63,16 @@ impl Remote {
         } else {
             Ok(())
         }
+    }
+
+    /// Answers once more.
+    fn leave(&self) {
+        self.leaves.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    fn come_back(&self) {
+        self.leaves.store(false, std::sync::atomic::Ordering::SeqCst);
+        self.cut(false);
     }
 
     fn cut(&self, away: bool) {
@@ -76,7 +101,10 @@ impl CacheStore for Remote {
     }
 
     async fn commit(&self, partition: &PartitionKey, changes: &Changes) -> Result<Committed> {
-        self.reach()?;
+        self.reach().map_err(|error| if self.queues { error.queued() } else { error })?;
+        if self.unwritable.lock().expect("no panic").as_ref() == Some(partition) {
+            return Err(Error::new(ErrorKind::Unavailable, "cut off"));
+        }
         let committed = self.store.commit(partition, changes).await;
         if let Some((clock, time)) = &self.commits_take {
             clock.advance(*time);

@@ -96,17 +96,7 @@ impl TokenCache {
     /// In a store this takes along what other processes have written for the account by then.
     pub fn remove_account(&mut self, home_account_id: &str, environment: &str) -> bool {
         let environments = self.environments.aliases(environment);
-        let mut ids = Vec::new();
-        self.ids_of_account(&self.access_tokens, home_account_id, environment, &mut ids);
-        self.ids_of_account(&self.refresh_tokens, home_account_id, environment, &mut ids);
-        self.ids_of_account(&self.id_tokens, home_account_id, environment, &mut ids);
-        self.ids_of_account(&self.accounts, home_account_id, environment, &mut ids);
-        ids.extend(self.foreign.values().filter_map(|Stored { entry, .. }| {
-            let account = entry.account.as_ref()?;
-            let same = *account.home_account_id == *home_account_id
-                && (account.environment.is_empty() || self.environments.same(&account.environment, environment));
-            same.then(|| entry.id.clone())
-        }));
+        let ids: Vec<EntryId> = self.ids_of_account(home_account_id, environment).collect();
         for id in &ids {
             self.remove_entry(id);
         }
@@ -208,18 +198,36 @@ impl TokenCache {
             || self.refresh_tokens.under(hash).any(|row| same(&row.entity.home_account_id, &row.entity.environment))
     }
 
-    fn ids_of_account<E: Hashed>(
+    /// Whether there is anything that [`remove_account`](Self::remove_account) would remove.
+    pub(crate) fn holds_any_of(&self, home_account_id: &str, environment: &str) -> bool {
+        self.ids_of_account(home_account_id, environment).next().is_some()
+    }
+
+    fn ids_of_account(&self, home_account_id: &str, environment: &str) -> impl Iterator<Item = EntryId> {
+        let foreign = self.foreign.values().filter_map(move |Stored { entry, .. }| {
+            let account = entry.account.as_ref()?;
+            let same = *account.home_account_id == *home_account_id
+                && (account.environment.is_empty() || self.environments.same(&account.environment, environment));
+            same.then(|| entry.id.clone())
+        });
+        self.ids_of_account_in(&self.access_tokens, home_account_id, environment)
+            .chain(self.ids_of_account_in(&self.refresh_tokens, home_account_id, environment))
+            .chain(self.ids_of_account_in(&self.id_tokens, home_account_id, environment))
+            .chain(self.ids_of_account_in(&self.accounts, home_account_id, environment))
+            .chain(foreign)
+    }
+
+    fn ids_of_account_in<E: Hashed>(
         &self,
         table: &Table<E>,
         home_account_id: &str,
         environment: &str,
-        ids: &mut Vec<EntryId>,
-    ) {
-        let of_account = table.iter().filter(|row| {
+    ) -> impl Iterator<Item = EntryId> {
+        let of_account = table.iter().filter(move |row| {
             row.entity.home_account_id() == Some(home_account_id)
                 && self.environments.same(row.entity.environment(), environment)
         });
-        ids.extend(of_account.map(Row::id));
+        of_account.map(Row::id)
     }
 
     fn remove_access_tokens(&mut self, condition: impl Fn(&AccessToken) -> bool) -> usize {

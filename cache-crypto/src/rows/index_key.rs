@@ -63,6 +63,11 @@ impl IndexKey {
         Some(self.account(partition, &account.home_account_id, &account.environment))
     }
 
+    /// The tag of an account in all partitions, whatever its environments.
+    pub fn account_anywhere(&self, home_account_id: &str) -> Tag {
+        self.tag(7, [home_account_id.as_bytes()])
+    }
+
     /// The tag of what an entry is looked up by.
     pub fn term(&self, partition: PartitionTag, term: &LookupTerm) -> Tag {
         self.tag(4, [&partition.0, term.as_bytes()])

@@ -87,6 +87,9 @@ pub enum Partitions {
     Any,
     /// The shared one only; any other is refused as `InvalidInput`.
     SharedOnly,
+    /// Those that another library has keys for, which do not tell all kinds apart: partitions of different kinds and the same
+    /// key may be one. The shared one, which has no key, is refused as `InvalidInput`.
+    Keyed,
 }
 
 /// Runs one case on a fresh place, whose clock stands at [`NOW`] until the case moves it.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use cache_core::{AppPartition, CacheStore, Change, Changes, Entry, ErrorKind, PartitionKey};
 
-use super::setup::{commit_to, expect_only};
+use super::removal::remove_account;
+use super::setup::{ALICE, BOB, CHINA, PUBLIC, commit_to, expect_only};
 use super::{Partitions, Setup};
 use crate::entries::refresh_token;
 
@@ -33,6 +34,10 @@ pub async fn every_kind_is_listed(setup: &Setup<'_>) {
     if refuses_others(setup).await {
         return;
     }
+    if setup.place().partitions() == Partitions::Keyed {
+        let keyed = [PartitionKey::user("uid.utid"), PartitionKey::obo("assertion"), PartitionKey::custom("same")];
+        return each_is_listed(setup, &keyed.into()).await;
+    }
     let PartitionKey::App(app) = PartitionKey::app("client", Some("Tenant")) else { unreachable!("it is an app's") };
     let bound = |app: AppPartition| PartitionKey::from(app.with_pop_key_id("kid").with_extended_key_hash("HaSh"));
     let all = BTreeSet::from([
@@ -47,15 +52,60 @@ pub async fn every_kind_is_listed(setup: &Setup<'_>) {
         PartitionKey::long_running("same"),
         PartitionKey::custom("same"),
     ]);
+    each_is_listed(setup, &all).await;
+}
+
+async fn each_is_listed(setup: &Setup<'_>, all: &BTreeSet<PartitionKey>) {
     for (n, partition) in all.iter().enumerate() {
         commit_to(setup.store(), partition, vec![Change::put(numbered(n))]).await;
     }
-    assert_eq!(listed(setup.store(), 3).await, all);
+    assert_eq!(listed(setup.store(), 3).await, *all);
     let other = setup.another_handle().await;
-    assert_eq!(listed(&*other, 100).await, all);
+    assert_eq!(listed(&*other, 100).await, *all);
     for (n, partition) in all.iter().enumerate() {
         expect_only(&*other, partition, &[&numbered(n)]).await;
     }
+}
+
+/// Partitions that hold an account are listed with it, whenever it came to them and whatever its environment; and each that holds
+/// anything is, which a store that does not know accounts answers.
+pub async fn those_of_an_account_are_listed(setup: &Setup<'_>) {
+    if refuses_others(setup).await {
+        return;
+    }
+    let of = |account: &str, host: &str| Change::put(refresh_token(account).of(account, host).entry());
+    let mut all: BTreeSet<PartitionKey> = (0..20).map(|n| PartitionKey::obo(&format!("assertion {n}"))).collect();
+    all.extend([PartitionKey::user(ALICE), PartitionKey::custom("")]);
+    for (n, partition) in all.iter().enumerate() {
+        let host = [PUBLIC[0], PUBLIC[1], CHINA, ""][n % 4];
+        if n % 3 == 0 {
+            // It comes to a partition that is there.
+            commit_to(setup.store(), partition, vec![of(BOB, host)]).await;
+        }
+        commit_to(setup.store(), partition, vec![of(ALICE, host)]).await;
+    }
+    commit_to(setup.store(), &PartitionKey::user(BOB), vec![of(BOB, CHINA)]).await;
+    let other = setup.another_handle().await;
+    for limit in [1, 5, 21, 22, 1000] {
+        for store in [setup.store(), &*other] {
+            let (mut found, mut after) = (BTreeSet::new(), None);
+            loop {
+                let page = store.partitions_with(ALICE, after.as_ref(), limit).await.expect("partitions");
+                assert!(page.len() <= limit, "a page has more than {limit}");
+                let Some(last) = page.last() else { break };
+                after = Some(last.clone());
+                for partition in page {
+                    assert!(found.insert(partition), "a partition is listed twice");
+                }
+            }
+            assert!(found.is_superset(&all), "in pages of {limit}");
+        }
+    }
+    // One that it left and came back to.
+    let (user, hosts) = (PartitionKey::user(ALICE), [PUBLIC[0], PUBLIC[1], CHINA]);
+    commit_to(setup.store(), &user, vec![remove_account(ALICE, &hosts)]).await;
+    commit_to(setup.store(), &user, vec![of(ALICE, CHINA)]).await;
+    assert!(setup.store().partitions_with(ALICE, None, 1000).await.expect("partitions").contains(&user));
 }
 
 /// Partitions that hold nothing are not listed: those never written, emptied, or removed.
@@ -111,8 +161,12 @@ pub async fn a_walk_survives_removals(setup: &Setup<'_>) {
     assert_eq!(seen, all);
 }
 
-/// A place that holds the shared partition only refuses every other in every operation; any other place refuses none.
+/// A place that holds the shared partition only refuses every other in every operation; one of another library's keys refuses the
+/// shared one; any other place refuses none.
 pub async fn what_a_place_cannot_hold_is_invalid_input(setup: &Setup<'_>) {
+    if setup.place().partitions() == Partitions::Keyed {
+        expect_refused(setup.store(), &PartitionKey::Shared).await;
+    }
     if !refuses_others(setup).await {
         for partition in others() {
             assert!(setup.store().load(&partition).await.expect("load").is_none());
@@ -136,31 +190,36 @@ async fn listed(store: &dyn CacheStore, limit: usize) -> BTreeSet<PartitionKey> 
 
 /// Whether the place holds the shared partition only; then every operation on another must say so.
 async fn refuses_others(setup: &Setup<'_>) -> bool {
-    if setup.place().partitions() == Partitions::Any {
+    if setup.place().partitions() != Partitions::SharedOnly {
         return false;
     }
     let store = setup.store();
-    let changes = Changes::new(vec![Change::put(token())]);
     for other in &others() {
-        let refusals = [
-            store.load(other).await.err(),
-            store.get(other, &[token().id]).await.err(),
-            store.commit(other, &changes).await.err(),
-            store.remove(other).await.err(),
-            store.stamp(other).await.err(),
-            store.lease(other, "refresh", Duration::ZERO).await.err(),
-        ];
-        for (operation, refusal) in refusals.into_iter().enumerate() {
-            let refusal = refusal.unwrap_or_else(|| panic!("operation {operation} takes {other:?}"));
-            assert_eq!(refusal.kind(), ErrorKind::InvalidInput, "operation {operation}: {refusal}");
-        }
-        if let Some(now) = store.stamp_now(other) {
-            assert_eq!(now.expect_err("stamp_now takes another partition").kind(), ErrorKind::InvalidInput);
-        }
+        expect_refused(store, other).await;
     }
     setup.given(&token()).await;
     assert_eq!(listed(store, 10).await, BTreeSet::from([PartitionKey::Shared]));
     true
+}
+
+/// Fails unless every operation on the partition is refused.
+async fn expect_refused(store: &dyn CacheStore, other: &PartitionKey) {
+    let changes = Changes::new(vec![Change::put(token())]);
+    let refusals = [
+        store.load(other).await.err(),
+        store.get(other, &[token().id]).await.err(),
+        store.commit(other, &changes).await.err(),
+        store.remove(other).await.err(),
+        store.stamp(other).await.err(),
+        store.lease(other, "refresh", Duration::ZERO).await.err(),
+    ];
+    for (operation, refusal) in refusals.into_iter().enumerate() {
+        let refusal = refusal.unwrap_or_else(|| panic!("operation {operation} takes {other:?}"));
+        assert_eq!(refusal.kind(), ErrorKind::InvalidInput, "operation {operation}: {refusal}");
+    }
+    if let Some(now) = store.stamp_now(other) {
+        assert_eq!(now.expect_err("stamp_now takes another partition").kind(), ErrorKind::InvalidInput);
+    }
 }
 
 fn others() -> [PartitionKey; 5] {

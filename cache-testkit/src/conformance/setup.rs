@@ -36,6 +36,8 @@ impl<'p> Setup<'p> {
         let partition = match place.partitions() {
             Partitions::Any => PartitionKey::user(ALICE),
             Partitions::SharedOnly => PartitionKey::Shared,
+            // Users' partitions may be kept clear of other users, whom some cases are about.
+            Partitions::Keyed => PartitionKey::custom("conformance"),
         };
         Self { place, clock, store, partition }
     }
@@ -71,7 +73,7 @@ impl<'p> Setup<'p> {
     /// A partition of that name; the only one where the place holds no other.
     pub(super) fn partition_named(&self, name: &str) -> PartitionKey {
         match self.place.partitions() {
-            Partitions::Any => PartitionKey::custom(name),
+            Partitions::Any | Partitions::Keyed => PartitionKey::custom(name),
             Partitions::SharedOnly => PartitionKey::Shared,
         }
     }

@@ -222,6 +222,7 @@ macro_rules! conformance_suite {
             partitions: [
                 a_thousand_are_listed_page_by_page
                 every_kind_is_listed
+                those_of_an_account_are_listed
                 empty_ones_are_not_listed
                 a_page_has_its_limit
                 a_walk_survives_removals

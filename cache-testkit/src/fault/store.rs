@@ -1,12 +1,12 @@
 //! A [`CacheStore`] that fails by plan.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_core::{
     CacheStore, Changes, Committed, EntryId, Environments, Extent, Lease, LeaseHandle, LookupTerm, PartitionKey,
-    Result, Snapshot, Stored, Version,
+    Result, Snapshot, Stored, Version, Watcher,
 };
 
 use super::{Fault, Faults, Operation};
@@ -70,6 +70,16 @@ impl<S: CacheStore> CacheStore for FaultyStore<S> {
         self.faults.around(Operation::Partitions, self.store.partitions(after, limit)).await
     }
 
+    async fn partitions_with(
+        &self,
+        home_account_id: &str,
+        after: Option<&PartitionKey>,
+        limit: usize,
+    ) -> Result<Vec<PartitionKey>> {
+        let page = self.store.partitions_with(home_account_id, after, limit);
+        self.faults.around(Operation::Partitions, page).await
+    }
+
     async fn stamp(&self, partition: &PartitionKey) -> Result<Option<Version>> {
         self.faults.around(Operation::Stamp, self.store.stamp(partition)).await
     }
@@ -80,6 +90,10 @@ impl<S: CacheStore> CacheStore for FaultyStore<S> {
 
     fn environments(&self) -> Option<Environments> {
         self.store.environments()
+    }
+
+    fn watch(&self, watcher: Weak<dyn Watcher>) {
+        self.store.watch(watcher);
     }
 
     async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease> {

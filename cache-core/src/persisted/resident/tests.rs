@@ -1,8 +1,14 @@
+use super::super::loaded::AsOf;
 use super::*;
 use crate::time::UnixMillis;
 use crate::token_cache::TokenCache;
 
-const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+const NOW: AsOf = at(0);
+
+/// Some milliseconds later, before any notice.
+const fn at(millis: i64) -> AsOf {
+    AsOf { time: UnixMillis(1_800_000_000_000 + millis), notices: 0 }
+}
 
 fn user(n: u64) -> PartitionKey {
     PartitionKey::user(&format!("user-{n}"))
@@ -39,7 +45,7 @@ fn what_nobody_used_leaves_first() {
 
 /// Whether this content is there, without a look at it.
 fn is_there(resident: &Resident, loaded: &Arc<Loaded>) -> bool {
-    let bucket = resident.buckets[resident.place(&loaded.partition)].load();
+    let bucket = resident.places[resident.place(&loaded.partition)].bucket.load();
     bucket.as_ref().is_some_and(|bucket| bucket.iter().any(|present| Arc::ptr_eq(present, loaded)))
 }
 
@@ -104,7 +110,7 @@ fn the_ledger_tells_what_is_there() {
             2 => last.iter().for_each(|loaded| resident.forget(loaded, None)),
             _ => keep(&resident, last.insert(loaded(partition, n * 31 % 3000))),
         }
-        let present = resident.buckets.iter().filter_map(ArcSwapOption::load_full);
+        let present = resident.places.iter().filter_map(|place| place.bucket.load_full());
         let present: Vec<_> = present.flat_map(|bucket| bucket.to_vec()).collect();
         let bytes = present.iter().map(|loaded| loaded.weight()).sum();
         assert_eq!(resident.size(), (present.len(), bytes));
@@ -139,17 +145,17 @@ fn what_was_replaced_or_removed_is_freed_when_the_last_look_at_it_ends() {
 fn a_load_that_was_overtaken_does_not_bring_back_what_it_read() {
     let resident = Resident::bounded(1 << 20);
     let partition = user(1);
-    let at = |now| Arc::new(Loaded::new(partition.clone(), TokenCache::default(), None, now));
-    let (slow, began) = (at(NOW), resident.moment(&partition));
-    let fast = at(UnixMillis(NOW.0 + 1));
+    let loaded = |as_of| Arc::new(Loaded::new(partition.clone(), TokenCache::default(), None, as_of));
+    let (slow, began) = (loaded(NOW), resident.moment(&partition));
+    let fast = loaded(at(1));
     keep(&resident, &fast);
     resident.keep(&slow, began);
     assert!(holds(&resident, &fast));
     // Content that was found to be the store's once more counts as new.
-    fast.confirm(UnixMillis(NOW.0 + 10));
-    keep(&resident, &at(UnixMillis(NOW.0 + 9)));
+    fast.confirm(at(10));
+    keep(&resident, &loaded(at(9)));
     assert!(holds(&resident, &fast));
-    let next = at(UnixMillis(NOW.0 + 10));
+    let next = loaded(at(10));
     keep(&resident, &next);
     assert!(holds(&resident, &next));
 }
