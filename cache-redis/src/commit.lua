@@ -3,7 +3,7 @@
 -- KEYS[1] the partition, a hash; KEYS[2] its tags by their expiry, a sorted set; KEYS[3] the lease whose fence the commit
 -- carries, a hash.
 -- ARGV[1] the clock in milliseconds, '' for the server's     ARGV[2] 16 random bytes, the same when a commit is sent again
--- ARGV[3] name of the partition, sealed                      ARGV[4] the time that was answered before it was listed, or ''
+-- ARGV[3] name of the partition, sealed                      ARGV[4] the 'time until' for which it was listed, or ''
 -- ARGV[5] fence, '' for none                                 ARGV[6] how long an entry without an expiry stays, in ms
 -- ARGV[7] how many entries the partition may have, '' for any number
 -- ARGV[8..] the changes:
@@ -12,12 +12,14 @@
 --   'r', tag, version to match or ''
 --   'a', accounts
 --
--- Answers {'list', time}: the partition must be listed before it is made, and ARGV[4] be that time. Else {'ok' or 'fenced', stamp before, stamp after,
+-- Answers {'list', time, until}: the partition must be listed before it is made, and with the accounts that the changes put if
+-- these may be in it until then; ARGV[4] tells for which answer that was done. Else {'ok' or 'fenced', stamp before, stamp after,
 -- outcome, dropped}, the fourth with a letter per change: '.' applied, 'n' newer present, 'g' guard gone, 'm' no match; the
 -- last '' if nothing beside the changes was dropped. Fails with CORRUPT if the hash is none of a partition.
 --
 -- Fields of the partition: 'g' the random bytes of the last change, 'v' how many there were, 'n' entries, 'm' name, 'x' latest expiry in ms;
--- 'e'tag a stored entry; lists of tags: 'c'account its account entries, 'a'account its other ones, 't'term what has it.
+-- 'e'tag a stored entry; lists of tags: 'c'account its account entries, 'a'account its other ones, 't'term what has it; 'i'account until
+-- when, in ms, the partition is listed with the account.
 -- A script that fails half-way is not undone: everything is decided first, and written at the end.
 
 local hash, expiries, lease = KEYS[1], KEYS[2], KEYS[3]
@@ -269,9 +271,25 @@ end
 -- Accounts and the like stay as long as the tokens beside them.
 if latest == 0 then latest = now + tonumber(ARGV[6]) end
 
-if entries > 0 and not generation then
-    local listed = tonumber(ARGV[4])
-    if not listed or server_ms - listed > LISTED_FOR then return {'list', text(server_ms)} end
+-- Whoever signs an account out everywhere must find it here as long as it may be here. Some time is added, so that a session
+-- that is refreshed again and again is not listed each time.
+local accounts, is_unlisted = {}, entries > 0 and not generation
+local stays = math.min(math.max(latest, now + LEAST), now + MOST)
+for tag, is in pairs(present) do
+    if is and is.account and found[tag] ~= is then accounts[is.account] = true end
+end
+for account in pairs(accounts) do
+    if (tonumber(redis.call('HGET', hash, 'i' .. account) or '') or 0) < stays then
+        is_unlisted = true
+        writes[#writes + 1], writes[#writes + 2] = 'i' .. account, text(stays + (stays - now) / 4)
+    end
+end
+if is_unlisted then
+    local listed, listed_until = string.match(ARGV[4], '^(%d+) (%d+)$')
+    -- Another node may have made it stay for longer meanwhile.
+    if not listed or server_ms - tonumber(listed) > LISTED_FOR or stays > tonumber(listed_until) + LISTED_FOR then
+        return {'list', text(server_ms), text(stays)}
+    end
 end
 
 if ARGV[5] ~= '' then
@@ -291,6 +309,7 @@ if changed and entries <= 0 then
     redis.call('UNLINK', hash, expiries)
     after = ''
 elseif changed then
+    local emptied = {}
     for field, of in pairs(lists) do
         local tags
         if next(of.removed) then
@@ -302,10 +321,13 @@ elseif changed then
             tags = table.concat(parts)
         end
         if tags == '' then
-            deletes[#deletes + 1] = field
+            deletes[#deletes + 1], emptied[#emptied + 1] = field, string.sub(field, 2)
         elseif tags ~= of.stored then
             writes[#writes + 1], writes[#writes + 2] = field, tags
         end
+    end
+    for _, account in ipairs(emptied) do
+        if #listed('c' .. account) + #listed('a' .. account) == 0 then deletes[#deletes + 1] = 'i' .. account end
     end
     local is_made = not generation
     -- Other random bytes with each change: a fail-over may lose a change, and the next one must not have its stamp. And the

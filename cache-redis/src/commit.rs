@@ -10,13 +10,13 @@ use cache_core::{
     Version, blocking_work,
 };
 use cache_crypto::rows::{PartitionTag, SealedEntry, Tag, kind, random, seal_name, seal_value};
-use futures_util::future::try_join;
+use futures_util::future::{try_join_all, try_join3};
 
 use crate::NAME;
 use crate::error::unexpected;
 use crate::head::{Head, Presence, emptied};
 use crate::inner::Inner;
-use crate::listing::list;
+use crate::listing::{list, list_account};
 use crate::reading::texts;
 use crate::script::COMMIT;
 use crate::stored;
@@ -24,9 +24,8 @@ use crate::stored;
 /// Whoever empties the server again and again is not written to for ever.
 const TRIES: usize = 5;
 
-/// Merges `changes` into the partition.
+/// Merges `changes`, which were [checked](check()), into the partition.
 pub(crate) async fn commit(inner: &Arc<Inner>, partition: &PartitionKey, changes: &Changes) -> Result<Committed> {
-    check(changes)?;
     let nothing = Committed { before: None, after: None, skipped: vec![], written: vec![], others_changed: false };
     // Nothing is made to remove something from it.
     let puts = changes.iter().any(|change| matches!(change, Change::Put { .. }));
@@ -40,7 +39,7 @@ pub(crate) async fn commit(inner: &Arc<Inner>, partition: &PartitionKey, changes
                 None => return Ok(nothing),
             }
         };
-        let merging = Merging { inner, head: &head, partition, tag: head.index.partition(partition) };
+        let merging = Merging { inner, head: &head, partition, tag: inner.tag(&head, partition) };
         if let Some(done) = merging.run(changes).await? {
             // What is not there may be there under other names.
             let is_there = done.before.is_some() || done.after.is_some();
@@ -53,7 +52,7 @@ pub(crate) async fn commit(inner: &Arc<Inner>, partition: &PartitionKey, changes
 }
 
 /// `TooLarge`, `InvalidInput`: the server would not take these.
-fn check(changes: &Changes) -> Result<()> {
+pub(crate) fn check(changes: &Changes) -> Result<()> {
     if changes.len() > MOST {
         return Err(Error::new(ErrorKind::TooLarge, "a commit has more than 100,000 changes; nothing was written"));
     }
@@ -82,13 +81,14 @@ impl Merging<'_> {
     async fn run(&self, changes: &Changes) -> Result<Option<Committed>> {
         let keys = self.keys(changes);
         let mut arguments = self.arguments(changes)?;
+        let mut until = b"0".to_vec();
         for _ in 0..TRIES {
             let answer = texts(COMMIT.run(&self.inner.link, &keys, &arguments).await?)?;
             match &answer[..] {
                 [done, before, after, outcome, dropped] => {
-                    let is_made = before.is_empty() && !after.is_empty();
                     // The server may have been emptied just before: others must find it also then.
-                    if is_made && !self.is_findable().await? {
+                    let is_listed = !arguments[LISTED].is_empty() && !after.is_empty();
+                    if is_listed && !self.is_findable(changes, &until).await? {
                         return Ok(None);
                     }
                     let others_changed = !dropped.is_empty();
@@ -96,12 +96,13 @@ impl Merging<'_> {
                     let done = self.committed(changes, is_fenced, stamps, outcome)?;
                     return Ok(Some(Committed { others_changed, ..done }));
                 }
-                [verb, time] if verb == b"list" => {
-                    // It is about to be made: from now on others must find it, and by these names.
-                    if !self.is_findable().await? {
+                [verb, time, latest] if verb == b"list" => {
+                    until.clone_from(latest);
+                    // From now on others must find it, and by these names.
+                    if !self.is_findable(changes, &until).await? {
                         return Ok(None);
                     }
-                    arguments[LISTED].clone_from(time);
+                    arguments[LISTED] = [time, &b" "[..], latest].concat();
                 }
                 _ => return Err(unexpected()),
             }
@@ -109,11 +110,19 @@ impl Merging<'_> {
         Err(emptied())
     }
 
-    /// Whether others find the partition: by these names, and in the list.
-    async fn is_findable(&self) -> Result<bool> {
+    /// Whether others find the partition: by these names, in the list, and `until` then by the accounts that the changes put.
+    async fn is_findable(&self, changes: &Changes, until: &[u8]) -> Result<bool> {
         let head = self.inner.head();
-        let (presence, ()) = try_join(head.put_back(self.head), list(self.inner, &self.tag.0)).await?;
+        let accounts: HashSet<Tag> = changes.iter().filter_map(|change| self.account_anywhere(change)).collect();
+        let accounts = accounts.iter().map(|account| list_account(self.inner, account, &self.tag.0, until));
+        let listed = try_join3(head.put_back(self.head), list(self.inner, &self.tag.0), try_join_all(accounts));
+        let (presence, (), _) = listed.await?;
         Ok(presence == Presence::There)
+    }
+
+    fn account_anywhere(&self, change: &Change) -> Option<Tag> {
+        let Change::Put { entry, .. } = change else { return None };
+        entry.account.as_ref().map(|account| self.head.index.account_anywhere(&account.home_account_id))
     }
 
     /// Of the partition, and of the lease whose fence the commit carries.

@@ -8,11 +8,14 @@ use cache_core::{Clock, Error, ErrorKind, Protection, Protector, Result};
 use tokio::runtime::Handle;
 
 use crate::NAME;
+use crate::access::Access;
 use crate::keys::Prefix;
 use crate::link::{Deadlines, Link};
-use crate::place::{Access, Place};
+use crate::place::Place;
+use crate::queue::Limits;
 use crate::settings::Settings;
 use crate::store::RedisStore;
+use crate::watch::Watch;
 
 impl RedisStore {
     /// The partitions in the server `url`: `redis://host:6379/0`, `rediss://host` with TLS, `redis+unix:///path`. Nothing is
@@ -51,6 +54,7 @@ pub struct RedisStoreBuilder {
     deadlines: Deadlines,
     kept_for: Duration,
     most_entries: Option<usize>,
+    queue: Limits,
     clock: Option<Arc<dyn Clock>>,
     runtime: Option<Handle>,
 }
@@ -65,6 +69,7 @@ impl RedisStoreBuilder {
             deadlines: Deadlines { request: Duration::from_secs(1), validation: Duration::from_millis(250) },
             kept_for: Duration::from_secs(90 * 24 * 3600),
             most_entries: None,
+            queue: Limits::default(),
             clock: None,
             runtime: None,
         }
@@ -141,6 +146,13 @@ impl RedisStoreBuilder {
         self
     }
 
+    /// How much is kept of commits that fail since the server is away, to [write it later](crate#outages): so many changes, and
+    /// so many bytes of them; 10,000 and 16 MiB if nothing is said. Zero of either: nothing is kept.
+    pub fn queue(mut self, changes: usize, bytes: usize) -> Self {
+        self.queue = Limits { changes, bytes };
+        self
+    }
+
     /// The clock that merging takes no entry to be newer than. Without it: the server's, which all who share the store agree
     /// upon.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -165,6 +177,10 @@ impl RedisStoreBuilder {
     ///
     /// `InvalidInput`: no protection was chosen, or no server has such an address, or the prefix cannot be one.
     pub fn open(self) -> Result<RedisStore> {
+        self.opened().map(|Opened { link, watch, settings }| RedisStore::new(link, watch, settings))
+    }
+
+    pub(crate) fn opened(self) -> Result<Opened> {
         let named = |error: Error| error.in_store(NAME);
         let Some(protection) = self.protection.clone() else {
             let message = "no protection was chosen: call `protector` with a key to encrypt the entries, or \
@@ -173,12 +189,21 @@ impl RedisStoreBuilder {
         };
         let prefix = Prefix::new(&self.prefix).map_err(named)?;
         let servers = self.place.servers(&self.access, self.deadlines.request).map_err(named)?;
-        let Self { deadlines, kept_for, most_entries, clock, runtime, .. } = self;
-        Ok(RedisStore::new(
-            Link::new(servers, deadlines),
-            Settings { prefix, protection, kept_for, most_entries, clock, runtime },
-        ))
+        let primaries = self.place.primaries(&self.access).map_err(named)?;
+        let Self { deadlines, kept_for, most_entries, queue, clock, runtime, .. } = self;
+        Ok(Opened {
+            link: Link::new(servers, deadlines),
+            watch: Watch::new(primaries, prefix.clone(), deadlines.request),
+            settings: Settings { prefix, protection, kept_for, most_entries, queue, clock, runtime },
+        })
     }
+}
+
+/// What all stores are made of.
+pub(crate) struct Opened {
+    pub(crate) link: Link,
+    pub(crate) watch: Watch,
+    pub(crate) settings: Settings,
 }
 
 impl fmt::Debug for RedisStoreBuilder {

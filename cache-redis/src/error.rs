@@ -88,7 +88,7 @@ fn of_code(error: &RedisError) -> (ErrorKind, &'static str) {
             ErrorKind::Unavailable,
             "the server is busy with a script that takes long; look for the program that runs it",
         ),
-        Some("OOM") => (ErrorKind::Unavailable, "the server's memory is full; nothing was written"),
+        Some("OOM") => (ErrorKind::Unavailable, FULL),
         Some("MISCONF") => {
             (ErrorKind::Unavailable, "the server takes no writes since it cannot save them; look at its disk")
         }
@@ -140,6 +140,14 @@ fn is_distrusted(error: &RedisError) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<Arc<dyn StdError + Send + Sync>>());
     let io = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
     io.is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
+}
+
+const FULL: &str = "the server's memory is full; nothing was written";
+
+/// Whether it is worth while to write the same again when the server is back. Not to one whose memory is full: it lets removals
+/// through, and these must not wait for what came before them.
+pub(crate) fn is_away(error: &Error) -> bool {
+    error.kind() == ErrorKind::Unavailable && error.message() != FULL
 }
 
 const LATE: &str = "the server has not answered within the deadline; what it did is unknown";

@@ -1,17 +1,19 @@
 //! The store behind its handles: what each operation needs, and where it runs.
 
-use std::future::Future;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use cache_core::{Clock as _, Error, ErrorKind, Result, SystemClock, UnixMillis};
+use cache_core::{Clock as _, Error, ErrorKind, PartitionKey, Result, SystemClock, UnixMillis};
+use cache_crypto::rows::PartitionTag;
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
 use crate::NAME;
-use crate::head::{Finding, Heads};
+use crate::head::{Finding, Head, Heads};
 use crate::link::Link;
+use crate::queue::Queue;
 use crate::settings::Settings;
 use crate::unreadable::Unreadable;
+use crate::watch::Watch;
 
 /// The store behind its handles.
 pub(crate) struct Inner {
@@ -21,17 +23,38 @@ pub(crate) struct Inner {
     pub(crate) prepared: OnceCell<()>,
     /// What was met and could not be read.
     pub(crate) unreadable: Unreadable,
+    /// What could not be written yet.
+    pub(crate) queue: Queue,
+    /// Whether a task looks for the server and writes what is queued.
+    pub(crate) is_recovering: AtomicBool,
+    pub(crate) watch: Watch,
     heads: Heads,
 }
 
 impl Inner {
-    pub(crate) fn new(link: Link, settings: Settings) -> Self {
-        Self { link, settings, prepared: OnceCell::new(), unreadable: Unreadable::default(), heads: Heads::default() }
+    pub(crate) fn new(link: Link, watch: Watch, settings: Settings) -> Self {
+        Self {
+            link,
+            prepared: OnceCell::new(),
+            unreadable: Unreadable::new(),
+            queue: Queue::new(settings.queue),
+            is_recovering: AtomicBool::new(false),
+            watch,
+            heads: Heads::default(),
+            settings,
+        }
     }
 
     pub(crate) fn head(&self) -> Finding<'_> {
         let Settings { prefix, protection, .. } = &self.settings;
         Finding { heads: &self.heads, link: &self.link, prefix, protection }
+    }
+
+    /// What the partition is named by. Before the server is asked for something of it: from here on its changes are told.
+    pub(crate) fn tag(&self, head: &Head, partition: &PartitionKey) -> PartitionTag {
+        let tag = head.index.partition(partition);
+        self.watch.watching.note(tag, partition);
+        tag
     }
 
     /// The clock that a script goes by, as it takes it: empty for the server's own.
@@ -49,32 +72,6 @@ impl Inner {
         let given = self.settings.runtime.clone();
         given.map_or_else(|| Handle::try_current().map_err(|_| no_runtime()), Ok)
     }
-}
-
-/// Runs `work` to its end, also if the caller does not wait for it: what was begun is known to have been done, or not.
-pub(crate) async fn to_its_end<T: Send + 'static>(
-    inner: &Arc<Inner>,
-    work: impl Future<Output = Result<T>> + Send + 'static,
-) -> Result<T> {
-    match inner.runtime()?.spawn(work).await {
-        Ok(done) => done,
-        Err(failed) => match failed.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(Error::new(ErrorKind::Unavailable, "the runtime was shut down; what was done is unknown")),
-        },
-    }
-}
-
-/// Runs `work` here if a runtime is current, else on the one that was given.
-pub(crate) async fn here<T: Send + 'static>(
-    inner: &Arc<Inner>,
-    work: impl Future<Output = Result<T>> + Send + 'static,
-) -> Result<T> {
-    if inner.settings.runtime.is_none() {
-        inner.runtime()?;
-        return work.await;
-    }
-    to_its_end(inner, work).await
 }
 
 fn no_runtime() -> Error {

@@ -31,6 +31,17 @@ impl Prefix {
         format!("{}:{{{}}}:h", self.0, text(tag)).into()
     }
 
+    /// What the names of all keys of partitions begin with.
+    pub(crate) fn partitions(&self) -> String {
+        format!("{}:{{", self.0)
+    }
+
+    /// The partition whose entries are in the key of this name; `None`: it holds something else.
+    pub(crate) fn partition_of(&self, key: &[u8]) -> Option<Tag> {
+        let text = key.strip_prefix(self.partitions().as_bytes())?.strip_suffix(b"}:h")?;
+        URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
+    }
+
     /// The tags of a partition's entries, by their expiry.
     pub(crate) fn expiries(&self, partition: &Tag) -> Vec<u8> {
         format!("{}:{{{}}}:x", self.0, text(partition)).into()
@@ -41,11 +52,31 @@ impl Prefix {
         format!("{}:{{{}}}:l:{}", self.0, text(&partition.0), text(lease)).into()
     }
 
+    /// The partitions that may hold an account, by the time until which they may.
+    pub(crate) fn account(&self, account: &Tag) -> Vec<u8> {
+        format!("{}:{{{}}}:i", self.0, text(account)).into()
+    }
+
+    /// Two names for what is kept beside another program's key. In a cluster the first is in the slot of any key without braces,
+    /// the second in that of a key whose own braces choose it.
+    pub(crate) fn beside(&self, key: &[u8]) -> [Vec<u8>; 2] {
+        let prefix = format!("{}{BESIDE}", self.0).into_bytes();
+        [[&prefix, &b"{"[..], key, b"}"].concat(), [&prefix, key].concat()]
+    }
+
+    /// Whether the key is one of those that stand beside others.
+    pub(crate) fn is_beside(&self, key: &[u8]) -> bool {
+        key.strip_prefix(self.0.as_bytes()).is_some_and(|rest| rest.starts_with(BESIDE.as_bytes()))
+    }
+
     /// The partitions whose tags begin with this byte, and when they were listed.
     pub(crate) fn listed(&self, bucket: u8) -> [Vec<u8>; 2] {
         ["p", "t"].map(|what| format!("{}:{{list-{bucket:02x}}}:{what}", self.0).into())
     }
 }
+
+/// What follows the prefix of keys that stand beside others.
+const BESIDE: &str = ":beside:";
 
 fn text(tag: &Tag) -> String {
     URL_SAFE_NO_PAD.encode(tag)
@@ -63,5 +94,16 @@ mod tests {
         let prefix = Prefix::new("app:tokens").expect("a prefix");
         assert_eq!(prefix.partition(&[0; 16]), b"app:tokens:{AAAAAAAAAAAAAAAAAAAAAA}:h");
         assert_eq!(prefix.listed(255)[0], b"app:tokens:{list-ff}:p");
+    }
+
+    #[test]
+    fn a_partition_is_known_by_the_name_of_its_key() {
+        let prefix = Prefix::new("app:tokens").expect("a prefix");
+        let tag = [0xfb; 16];
+        assert_eq!(prefix.partition_of(&prefix.partition(&tag)), Some(tag));
+        let others = [&b"app:{AAAAAAAAAAAAAAAAAAAAAA}:h"[..], b"app:tokens:{AAAA}:h", b"app:tokens:{}:h", b""];
+        for other in [&prefix.expiries(&tag)[..], &prefix.listed(7)[0]].into_iter().chain(others) {
+            assert_eq!(prefix.partition_of(other), None);
+        }
     }
 }

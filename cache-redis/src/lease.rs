@@ -9,8 +9,9 @@ use cache_crypto::rows::{Tag, random};
 
 use crate::error::unexpected;
 use crate::head::Presence;
-use crate::inner::{Inner, named, to_its_end};
+use crate::inner::{Inner, named};
 use crate::reading::texts;
+use crate::running::to_its_end;
 use crate::script;
 
 /// How long a lease holds without a renewal.
@@ -18,15 +19,37 @@ const LENGTH: Duration = Duration::from_secs(60);
 
 /// Takes the lease `name` of the partition, waiting up to `wait` for its holder.
 pub(crate) async fn take(inner: &Arc<Inner>, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease> {
+    let (partition, name) = (partition.clone(), name.to_owned());
+    let take = move |inner: Arc<Inner>, holder| {
+        let (partition, name) = (partition.clone(), name.clone());
+        async move { try_take(&inner, &partition, &name, holder).await }
+    };
+    take_by(inner, wait, take).await
+}
+
+/// Takes the lease of this key, waiting up to `wait` for its holder.
+pub(crate) async fn take_at(inner: &Arc<Inner>, key: &[u8], wait: Duration) -> Result<Lease> {
+    let key = key.to_owned();
+    let take = move |inner: Arc<Inner>, holder| {
+        let key = key.clone();
+        async move { try_take_at(&inner, key, holder).await }
+    };
+    take_by(inner, wait, take).await
+}
+
+async fn take_by<Tried: Future<Output = Result<Result<Held, Other>>> + Send + 'static>(
+    inner: &Arc<Inner>,
+    wait: Duration,
+    take: impl Fn(Arc<Inner>, Tag) -> Tried,
+) -> Result<Lease> {
     let mut holder = Tag::default();
     random(&mut holder)?;
     // `None`: a wait beyond what the clock can tell, which has no end.
     let deadline = Instant::now().checked_add(wait);
     let mut naps = Naps::default();
     loop {
-        let (of, partition, name) = (Arc::clone(inner), partition.clone(), name.to_owned());
         // To its end: a lease that nobody waits for any more is dropped, and so released.
-        match to_its_end(inner, async move { try_take(&of, &partition, &name, holder).await }).await? {
+        match to_its_end(inner, take(Arc::clone(inner), holder)).await? {
             Ok(held) => return Ok(Box::new(held)),
             Err(Other { process, age }) => {
                 let nap = naps.next().ok_or_else(unexpected)?;
@@ -56,6 +79,18 @@ async fn try_take(
     let head = inner.head().find_or_make().await?;
     let tag = head.index.partition(partition);
     let key = inner.settings.prefix.lease(tag, &head.index.lease(tag, name));
+    match try_take_at(inner, key, holder).await? {
+        // By the names of another head somebody else may hold it.
+        Ok(held) => match inner.head().put_back(&head).await? {
+            Presence::There => Ok(Ok(held)),
+            Presence::Other => Box::pin(try_take(inner, partition, name, holder)).await,
+        },
+        Err(other) => Ok(Err(other)),
+    }
+}
+
+/// The lease of this key, or who has it.
+async fn try_take_at(inner: &Arc<Inner>, key: Vec<u8>, holder: Tag) -> Result<Result<Held, Other>> {
     let expires_at = end_from(inner.now());
     let asked = ask(inner, &key, holder, Asked::Take).await;
     if asked.is_err() {
@@ -65,12 +100,7 @@ async fn try_take(
     }
     match asked? {
         Answer::Held(fence) => {
-            let held = Held { inner: Arc::clone(inner), key, holder, fence, expires_at, is_over: false };
-            // By the names of another head somebody else may hold it.
-            match inner.head().put_back(&head).await? {
-                Presence::There => Ok(Ok(held)),
-                Presence::Other => Box::pin(try_take(inner, partition, name, holder)).await,
-            }
+            Ok(Ok(Held { inner: Arc::clone(inner), key, holder, fence, expires_at, is_over: false }))
         }
         Answer::Other(other) => Ok(Err(other)),
         Answer::Gone => Err(unexpected()),
@@ -85,7 +115,7 @@ struct Other {
 
 /// Between two tries: of uneven length, so that those who wait do not wake together.
 #[derive(Default)]
-struct Naps(u32);
+pub(crate) struct Naps(u32);
 
 impl Iterator for Naps {
     type Item = Duration;

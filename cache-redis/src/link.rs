@@ -12,9 +12,10 @@ use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::sentinel::SentinelClient;
 use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, RedisResult, Value};
+use tokio::sync::Notify;
 
-use crate::breaker::Breaker;
-use crate::count::Count;
+use crate::breaker::{Breaker, Sent};
+use crate::count::{Count, What};
 use crate::error::{Next, late, next, of_redis};
 
 /// Where the data is.
@@ -33,12 +34,21 @@ pub(crate) struct Deadlines {
     pub(crate) validation: Duration,
 }
 
+/// Which of the deadlines a request has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Within {
+    Request,
+    Validation,
+}
+
 /// The servers, and the connection to them.
 pub(crate) struct Link {
     servers: Arc<Servers>,
     deadlines: Deadlines,
     breaker: Breaker,
     open: Mutex<Open>,
+    /// Told when the server answers again.
+    answered: Arc<Notify>,
     pub(crate) unanswered: Count,
     pub(crate) connections: Count,
 }
@@ -71,28 +81,75 @@ impl Link {
             deadlines,
             breaker: Breaker::default(),
             open: Mutex::default(),
-            unanswered: Count::default(),
-            connections: Count::default(),
+            answered: Arc::default(),
+            unanswered: Count::of(What::Unanswered),
+            connections: Count::of(What::Connections),
         }
     }
 
     /// The server's answer. What fails for a reason that passes is tried again until the deadline.
     pub(crate) async fn ask(&self, command: &Cmd) -> Result<Value> {
-        self.try_ask(command).await?.map_err(of_redis)
+        self.try_ask(Within::Request, command).await?.map_err(of_redis)
     }
 
     /// The same, with what the server refuses as it says it.
-    pub(crate) async fn try_ask(&self, command: &Cmd) -> Result<RedisResult<Value>> {
-        self.ask_within(command, self.deadlines.request).await
+    pub(crate) async fn try_ask(&self, within: Within, command: &Cmd) -> Result<RedisResult<Value>> {
+        let deadline = match within {
+            Within::Request => self.deadlines.request,
+            Within::Validation => self.deadlines.validation.min(self.deadlines.request),
+        };
+        self.ask_within(command, deadline).await
     }
 
     /// The answer to what is asked only to learn whether a copy is still right: there is less time for it.
     pub(crate) async fn ask_soon(&self, command: &Cmd) -> Result<Value> {
-        self.ask_within(command, self.deadlines.validation.min(self.deadlines.request)).await?.map_err(of_redis)
+        self.try_ask(Within::Validation, command).await?.map_err(of_redis)
+    }
+
+    /// Whether the servers are a cluster.
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(*self.servers, Servers::Cluster(_))
+    }
+
+    /// `Unavailable`: what is asked now fails at once.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.breaker.check(Instant::now())
+    }
+
+    /// While requests fail at once: when it is time to [try again](Self::try_again).
+    pub(crate) fn away_until(&self) -> Option<Instant> {
+        self.breaker.open_until()
+    }
+
+    /// Asks for a key if it is time to try again, which nobody waits for.
+    pub(crate) async fn try_again(&self, key: &[u8]) {
+        let Some(sent) = self.breaker.retry(Instant::now()) else { return };
+        let mut get = Cmd::new();
+        get.arg("GET").arg(key);
+        drop(self.ask_as(sent, &get, self.deadlines.request).await);
+    }
+
+    /// Makes it time to try again, and whoever waits for an answer do so.
+    pub(crate) fn hurry(&self) {
+        self.breaker.hurry(Instant::now());
+        self.answered.notify_one();
+    }
+
+    /// Told when the server answers again, and when somebody is in a hurry.
+    pub(crate) fn answered(&self) -> Arc<Notify> {
+        Arc::clone(&self.answered)
+    }
+
+    pub(crate) fn deadlines(&self) -> Deadlines {
+        self.deadlines
     }
 
     async fn ask_within(&self, command: &Cmd, deadline: Duration) -> Result<RedisResult<Value>> {
         let sent = self.breaker.send(Instant::now())?;
+        self.ask_as(sent, command, deadline).await
+    }
+
+    async fn ask_as(&self, sent: Sent<'_>, command: &Cmd, deadline: Duration) -> Result<RedisResult<Value>> {
         let (mut failed, mut used) = (None, 0);
         match tokio::time::timeout(deadline, self.ask_until_done(command, &mut failed, &mut used)).await {
             Ok(Err(error)) if next(&error) != Next::Fail => {
@@ -101,7 +158,9 @@ impl Link {
                 Ok(Err(error))
             }
             Ok(done) => {
-                sent.answered();
+                if sent.answered() {
+                    self.answered.notify_one();
+                }
                 Ok(done)
             }
             Err(_) => {

@@ -1,8 +1,9 @@
-//! One partition, but for commits: all of it, single entries, entries by what they are looked up by. Each is one question to
-//! the server.
+//! One partition, but for commits: all of it, single entries, entries by what they are looked up by; and its removal. Each is one
+//! question to the server.
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cache_core::{
     Blob, Entry, EntryId, ErrorKind, Extent, LookupTerm, PartitionKey, Protector, Result, Snapshot, Stored, Version,
@@ -24,6 +25,33 @@ pub(crate) struct Reading {
     pub(crate) inner: Arc<Inner>,
     pub(crate) head: Arc<Head>,
     pub(crate) partition: PartitionKey,
+}
+
+/// What `read` finds by the names of the store; `None`: nothing is there under the names that count, which are compared with
+/// the server's if that was not done within `relied_upon`.
+pub(crate) async fn by_names<T, Found: Future<Output = Result<Option<T>>>>(
+    inner: &Arc<Inner>,
+    partition: &PartitionKey,
+    relied_upon: Duration,
+    read: impl Fn(Reading) -> Found,
+) -> Result<Option<T>> {
+    /// Whoever empties the server again and again is not asked for ever.
+    const TRIES: usize = 3;
+    for _ in 0..TRIES {
+        let Some(head) = inner.head().find().await? else { return Ok(None) };
+        let (inner_too, partition) = (Arc::clone(inner), partition.clone());
+        let found = read(Reading { inner: inner_too, head: Arc::clone(&head), partition }).await?;
+        if found.is_some() || !inner.head().is_superseded(&head, relied_upon).await? {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// Deletes the partition.
+pub(crate) async fn remove(inner: &Arc<Inner>, partition: &PartitionKey) -> Result<()> {
+    let unlink = |reading: Reading| async move { reading.unlink().await };
+    by_names(inner, partition, Duration::ZERO, unlink).await.map(drop)
 }
 
 impl Reading {
@@ -103,7 +131,7 @@ impl Reading {
     }
 
     /// Deletes the partition; `None`: there was none.
-    pub(crate) async fn unlink(&self) -> Result<Option<()>> {
+    async fn unlink(&self) -> Result<Option<()>> {
         let mut unlink = Cmd::new();
         let (prefix, tag) = (&self.inner.settings.prefix, self.tag());
         unlink.arg("UNLINK").arg(prefix.partition(&tag.0)).arg(prefix.expiries(&tag.0));
@@ -114,7 +142,7 @@ impl Reading {
     }
 
     fn tag(&self) -> PartitionTag {
-        self.head.index.partition(&self.partition)
+        self.inner.tag(&self.head, &self.partition)
     }
 
     async fn run(&self, tag: PartitionTag, arguments: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {

@@ -1,23 +1,27 @@
 //! The store: [`CacheStore`] over Redis.
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use cache_core::{
     CacheStore, Changes, Committed, EntryId, Extent, Lease, LookupTerm, PartitionKey, Protection, Result, Snapshot,
-    Stored, Version, async_trait,
+    Stored, Version, Watcher, async_trait,
 };
 
 use crate::NAME;
-use crate::commit::commit;
-use crate::head::RELIED_UPON;
-use crate::inner::{Inner, here, named, to_its_end};
+use crate::commit::{check, commit};
+use crate::head::{Head, RELIED_UPON};
+use crate::inner::{Inner, named};
 use crate::lease;
 use crate::link::Link;
-use crate::listing::partitions;
-use crate::reading::Reading;
+use crate::listing::{partitions, partitions_with};
+use crate::order::{catch_up, or_queue};
+use crate::queue::Write;
+use crate::reading::{Reading, by_names, remove};
+use crate::running::{here, to_its_end};
 use crate::settings::Settings;
+use crate::watch::Watch;
 
 /// Token caches in Redis: any number of partitions, shared by any number of processes and machines.
 ///
@@ -26,8 +30,8 @@ use crate::settings::Settings;
 pub struct RedisStore(Arc<Inner>);
 
 impl RedisStore {
-    pub(crate) fn new(link: Link, settings: Settings) -> Self {
-        Self(Arc::new(Inner::new(link, settings)))
+    pub(crate) fn new(link: Link, watch: Watch, settings: Settings) -> Self {
+        Self(Arc::new(Inner::new(link, watch, settings)))
     }
 
     pub(crate) fn shared(&self) -> Arc<Inner> {
@@ -39,28 +43,58 @@ impl RedisStore {
         &self.0.settings.protection
     }
 
-    /// What `read` finds by the names of the store; `None`: nothing is there under the names that count.
+    /// What `read` finds by the names of the store, and after what is queued of the partition; `None`: nothing is there under
+    /// the names that count.
     async fn read<T: Send + 'static, Found: Future<Output = Result<Option<T>>> + Send + 'static>(
         &self,
         partition: &PartitionKey,
-        relied_upon: Duration,
+        deadline: Duration,
         read: impl Fn(Reading) -> Found + Send + 'static,
     ) -> Result<Option<T>> {
-        /// Whoever empties the server again and again is not asked for ever.
-        const TRIES: usize = 3;
         let (inner, partition) = (Arc::clone(&self.0), partition.clone());
         let read = async move {
-            for _ in 0..TRIES {
-                let Some(head) = inner.head().find().await? else { return Ok(None) };
-                let (inner_too, partition) = (Arc::clone(&inner), partition.clone());
-                let found = read(Reading { inner: inner_too, head: Arc::clone(&head), partition }).await?;
-                if found.is_some() || !inner.head().is_superseded(&head, relied_upon).await? {
-                    return Ok(found);
-                }
+            let began = Instant::now();
+            // A server that answers and takes no writes can be read all the same: who committed was told that it is not written.
+            // But it still has what was removed, and that is not handed out any more.
+            match catch_up(&inner, &partition, deadline).await {
+                Err(error) if began.elapsed() >= deadline || inner.queue.removes_from(&partition) => return Err(error),
+                Ok(()) | Err(_) => {}
             }
-            Ok(None)
+            by_names(&inner, &partition, RELIED_UPON, read).await
         };
         here(&self.0, read).await.map_err(named)
+    }
+
+    /// A page of the partitions: of those that may hold this account, or of all.
+    async fn list(
+        &self,
+        home_account_id: Option<&str>,
+        after: Option<&PartitionKey>,
+        limit: usize,
+    ) -> Result<Vec<PartitionKey>> {
+        let (inner, account, after) = (Arc::clone(&self.0), home_account_id.map(str::to_owned), after.cloned());
+        let list = async move {
+            // Looked up before the server is asked: what is written in between is seen there.
+            let queued = account.as_ref().map_or_else(Vec::new, |account| inner.queue.partitions_with(account));
+            let page = async |head: &Head| match &account {
+                Some(account) => partitions_with(&inner, head, account, &queued, after.as_ref(), limit).await,
+                None => partitions(&inner, head, after.as_ref(), limit).await,
+            };
+            let head = if queued.is_empty() {
+                inner.head().find().await?
+            } else {
+                // Their order is by the names that they will have.
+                Some(inner.head().find_or_make().await?)
+            };
+            let Some(head) = head else { return Ok(Vec::new()) };
+            let found = page(&head).await?;
+            if found.is_empty() && inner.head().is_superseded(&head, RELIED_UPON).await? {
+                let Some(head) = inner.head().find().await? else { return Ok(Vec::new()) };
+                return page(&head).await;
+            }
+            Ok(found)
+        };
+        here(&self.0, list).await.map_err(named)
     }
 }
 
@@ -79,7 +113,8 @@ impl CacheStore for RedisStore {
     }
 
     async fn load_within(&self, partition: &PartitionKey, limit: usize) -> Result<Option<Extent>> {
-        self.read(partition, RELIED_UPON, move |reading| async move { reading.load_within(limit).await }).await
+        let deadline = self.0.link.deadlines().request;
+        self.read(partition, deadline, move |reading| async move { reading.load_within(limit).await }).await
     }
 
     async fn find(&self, partition: &PartitionKey, terms: &[LookupTerm]) -> Result<Option<Snapshot>> {
@@ -88,7 +123,7 @@ impl CacheStore for RedisStore {
             let terms = Arc::clone(&terms);
             async move { reading.find(&terms).await }
         };
-        self.read(partition, RELIED_UPON, find).await
+        self.read(partition, self.0.link.deadlines().request, find).await
     }
 
     async fn get(&self, partition: &PartitionKey, ids: &[EntryId]) -> Result<Vec<Option<Stored>>> {
@@ -97,35 +132,50 @@ impl CacheStore for RedisStore {
             let ids = Arc::clone(&ids);
             async move { reading.get(&ids).await }
         };
-        Ok(self.read(partition, RELIED_UPON, get).await?.unwrap_or_else(|| vec![None; asked]))
+        let found = self.read(partition, self.0.link.deadlines().request, get).await?;
+        Ok(found.unwrap_or_else(|| vec![None; asked]))
     }
 
     async fn commit(&self, partition: &PartitionKey, changes: &Changes) -> Result<Committed> {
         let (inner, partition, changes) = (Arc::clone(&self.0), partition.clone(), changes.clone());
-        to_its_end(&self.0, async move { commit(&inner, &partition, &changes).await }).await.map_err(named)
+        let commit = async move {
+            check(&changes)?;
+            let write = Write::Commit(changes.clone());
+            or_queue(&inner, &partition, write, commit(&inner, &partition, &changes)).await
+        };
+        to_its_end(&self.0, commit).await.map_err(named)
     }
 
     async fn remove(&self, partition: &PartitionKey) -> Result<()> {
-        let unlink = |reading: Reading| async move { reading.unlink().await };
-        self.read(partition, Duration::ZERO, unlink).await.map(drop)
+        let (inner, partition) = (Arc::clone(&self.0), partition.clone());
+        let remove = async move { or_queue(&inner, &partition, Write::Removal, remove(&inner, &partition)).await };
+        to_its_end(&self.0, remove).await.map_err(named)
     }
 
     async fn partitions(&self, after: Option<&PartitionKey>, limit: usize) -> Result<Vec<PartitionKey>> {
-        let (inner, after) = (Arc::clone(&self.0), after.cloned());
-        let list = async move {
-            let Some(head) = inner.head().find().await? else { return Ok(Vec::new()) };
-            let found = partitions(&inner, &head, after.as_ref(), limit).await?;
-            if found.is_empty() && inner.head().is_superseded(&head, RELIED_UPON).await? {
-                let Some(head) = inner.head().find().await? else { return Ok(Vec::new()) };
-                return partitions(&inner, &head, after.as_ref(), limit).await;
-            }
-            Ok(found)
-        };
-        here(&self.0, list).await.map_err(named)
+        self.list(None, after, limit).await
+    }
+
+    async fn partitions_with(
+        &self,
+        home_account_id: &str,
+        after: Option<&PartitionKey>,
+        limit: usize,
+    ) -> Result<Vec<PartitionKey>> {
+        self.list(Some(home_account_id), after, limit).await
     }
 
     async fn stamp(&self, partition: &PartitionKey) -> Result<Option<Version>> {
-        self.read(partition, RELIED_UPON, |reading| async move { reading.stamp().await }).await
+        let deadline = self.0.link.deadlines().validation;
+        self.read(partition, deadline, |reading| async move { reading.stamp().await }).await
+    }
+
+    fn watch(&self, watcher: Weak<dyn Watcher>) {
+        self.0.watch.watching.add(watcher);
+        // Without a runtime, the first operation within one begins it.
+        if let Ok(runtime) = self.0.runtime() {
+            self.0.watch.start(&runtime);
+        }
     }
 
     async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease> {
@@ -137,6 +187,10 @@ impl CacheStore for RedisStore {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Settings { prefix, protection, .. } = &self.0.settings;
-        f.debug_struct("RedisStore").field("prefix", prefix).field("protection", protection).finish_non_exhaustive()
+        f.debug_struct("RedisStore")
+            .field("prefix", prefix)
+            .field("protection", protection)
+            .field("queue", &self.0.queue)
+            .finish_non_exhaustive()
     }
 }

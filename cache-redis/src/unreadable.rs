@@ -5,18 +5,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cache_crypto::rows::{PartitionTag, Tag};
 
-use crate::count::Count;
+use crate::count::{Count, What};
 
 /// So many are remembered, and so many bytes of them.
 const MOST: usize = 1_000;
 const MOST_BYTES: usize = 16 << 20;
 
 /// Entries that could not be read.
-#[derive(Default)]
 pub(crate) struct Unreadable {
     met: Mutex<Met>,
-    /// How often some was met.
-    pub(crate) count: Count,
+    damaged: Count,
+    of_other_key: Count,
 }
 
 /// By the tags of partition and entry, as the script that commits takes them.
@@ -35,15 +34,24 @@ pub(crate) enum Why {
 }
 
 impl Unreadable {
+    pub(crate) fn new() -> Self {
+        Self { met: Mutex::default(), damaged: Count::of(What::Damaged), of_other_key: Count::of(What::OtherKey) }
+    }
+
+    /// How often some was met.
+    pub(crate) fn count(&self) -> u64 {
+        self.damaged.get() + self.of_other_key.get()
+    }
+
     pub(crate) fn note(&self, partition: PartitionTag, entry: Tag, why: Why, stored: &[u8]) {
-        self.count.add_one();
+        let (count, why): (_, &[u8]) = match why {
+            Why::Damaged => (&self.damaged, b"d"),
+            Why::OtherKey => (&self.of_other_key, b"k"),
+        };
+        count.add_one();
         if stored.len() >= MOST_BYTES {
             return;
         }
-        let why: &[u8] = match why {
-            Why::Damaged => b"d",
-            Why::OtherKey => b"k",
-        };
         let mut met = self.met();
         met.forget((partition.0, entry));
         // Any other one makes room: what nobody writes again must not keep all else from healing.

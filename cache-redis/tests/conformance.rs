@@ -1,4 +1,5 @@
-//! Every promise of a `CacheStore`, on one server, a cluster and behind sentinels.
+//! Every promise of a `CacheStore`, on one server, a cluster and behind sentinels; of documents of other libraries in a cluster at
+//! full length only.
 #![cfg(unix)]
 
 mod common;
@@ -7,9 +8,10 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
-use cache_core::{CacheStore, Clock, Result, async_trait};
-use cache_redis::{RedisStore, RedisStoreBuilder};
+use cache_core::{CacheStore, Clock, Profile, Result, async_trait};
+use cache_redis::{RedisPeerStoreBuilder, RedisStore, RedisStoreBuilder};
 use cache_testkit::conformance::{Partitions, Place};
+use cache_testkit::promises::length;
 use cache_testkit::redis::{Cluster, Sentinels, Server, is_installed};
 
 use common::{PATIENCE, block_on, protector};
@@ -51,6 +53,35 @@ impl Place for Prefix {
     }
 }
 
+/// The documents of another library under a prefix of their own.
+struct OfPeer {
+    prefix: Prefix,
+    layout: fn(RedisStoreBuilder, String) -> RedisPeerStoreBuilder,
+    /// Whether it is left out unless the run is of full length.
+    is_long: bool,
+}
+
+#[async_trait]
+impl Place for OfPeer {
+    async fn open(&self) -> Result<Arc<dyn CacheStore>> {
+        let Prefix { name, clock, store } = &self.prefix;
+        let store = store().deadline(PATIENCE).validation_deadline(PATIENCE);
+        let store = store.prefix(format!("{name}-notes")).clock(Arc::clone(clock)).insecure_plaintext();
+        // Entries as they are, in no library's form: some cases are about what no library would write.
+        Ok(Arc::new((self.layout)(store, format!("{name}:")).profile(Profile::default()).open()?))
+    }
+
+    fn partitions(&self) -> Partitions {
+        Partitions::Keyed
+    }
+
+    fn run(&self, case: Pin<Box<dyn Future<Output = ()> + '_>>) {
+        if !self.is_long || length(1, 0) == 1 {
+            self.prefix.run(case);
+        }
+    }
+}
+
 /// Asked once: where Redis is missing that is said once.
 static IS_INSTALLED: LazyLock<bool> = LazyLock::new(is_installed);
 static SERVER: LazyLock<Server> = LazyLock::new(Server::start);
@@ -84,5 +115,35 @@ mod sentinels {
 
     cache_testkit::conformance_suite!(|clock| {
         Prefix::new(clock, || RedisStore::sentinel(SENTINELS.urls(), Sentinels::NAME).protector(protector()))
+    });
+}
+
+mod idweb {
+    use super::*;
+
+    cache_testkit::conformance_suite!(|clock| OfPeer {
+        prefix: Prefix::new(clock, || RedisStore::at(SERVER.url())),
+        layout: RedisStoreBuilder::idweb,
+        is_long: false,
+    });
+}
+
+mod node {
+    use super::*;
+
+    cache_testkit::conformance_suite!(|clock| OfPeer {
+        prefix: Prefix::new(clock, || RedisStore::at(SERVER.url())),
+        layout: RedisStoreBuilder::node,
+        is_long: false,
+    });
+}
+
+mod idweb_in_a_cluster {
+    use super::*;
+
+    cache_testkit::conformance_suite!(|clock| OfPeer {
+        prefix: Prefix::new(clock, || RedisStore::cluster(CLUSTER.urls())),
+        layout: RedisStoreBuilder::idweb,
+        is_long: true,
     });
 }

@@ -215,7 +215,7 @@ fn a_commit_ends_though_its_partition_can_never_be_made() {
         move |request| {
             (request.asked() == Asked::Commit).then(|| {
                 commits.fetch_add(1, Ordering::SeqCst);
-                b"*2\r\n$4\r\nlist\r\n$1\r\n0\r\n".to_vec()
+                b"*3\r\n$4\r\nlist\r\n$1\r\n0\r\n$1\r\n0\r\n".to_vec()
             })
         }
     });

@@ -151,7 +151,7 @@ fn no_key_is_ever_without_an_expiry() {
         (most, fewest) = (most.max(expire), fewest.min(expire));
         setup.clock.advance(Duration::from_secs(random.below(HOUR as usize) as u64));
     }
-    assert!(most >= 20 && fewest <= 2, "partitions and leases came and went: {fewest} to {most} keys");
+    assert!(most >= 20 && fewest <= 3, "partitions and leases came and went: {fewest} to {most} keys");
     assert!(names(&setup.server, "*:l:*").len() > 1, "leases are among them");
 }
 

@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -259,18 +259,23 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// What the script keeps beside the entries fits them: their number, and the lists by account and by term.
+    /// What the script keeps beside the entries fits them: their number, the lists by account and by term, and until when the
+    /// partition is listed with which accounts.
     fn check_fields(&self) -> Result<(), TestCaseError> {
         let Some(key) = names(self.server, &format!("{PREFIX}:{{*}}:h")).pop() else { return Ok(()) };
         let (all, entries) = (fields(self.server, &key), entries(self.server, &key));
         prop_assert_eq!(String::from_utf8_lossy(&all[&b"n"[..]]), entries.len().to_string());
-        let lists = all.iter().filter(|(name, _)| name.len() == 17 && name[0] != b'e');
+        let lists = all.iter().filter(|(name, _)| name.len() == 17 && b"cat".contains(&name[0]));
         for (_, records) in lists {
             prop_assert!(!records.is_empty());
             for tag in records.chunks(16) {
                 prop_assert!(entries.contains_key(tag), "a list names an entry that is gone");
             }
         }
+        let accounts_of = |kinds: &[u8]| -> BTreeSet<&[u8]> {
+            all.keys().filter(|name| name.len() == 17 && kinds.contains(&name[0])).map(|name| &name[1..]).collect()
+        };
+        prop_assert_eq!(accounts_of(b"i"), accounts_of(b"ca"));
         prop_assert_eq!(all.keys().filter(|name| name.len() != 17).count(), 5, "g, v, n, m, x");
         Ok(())
     }

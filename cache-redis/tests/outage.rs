@@ -39,7 +39,7 @@ fn what_was_acknowledged_is_there_after_a_kill_and_the_store_goes_on() {
         }
         server.kill();
         for error in [
-            failure(put(&impatient, &SHARED, "nowhere")),
+            failure(put(&impatient, &SHARED, "queued")),
             failure(keys(&impatient, &SHARED)),
             failure(pollster::block_on(impatient.stamp(&SHARED))),
             failure(pollster::block_on(impatient.partitions(None, 9))),
@@ -49,10 +49,11 @@ fn what_was_acknowledged_is_there_after_a_kill_and_the_store_goes_on() {
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         }
         server.restart();
-        // Who has asked in vain a few times asks again a little later.
-        wait_until(|| keys(&impatient, &SHARED).is_ok());
+        // Who has asked in vain a few times asks again a little later, and then writes what was queued.
+        wait_until(|| keys(&impatient, &SHARED).is_ok() && impatient.stats().queued_now == 0);
+        let stored = [&acknowledged[..], &["queued".to_owned()]].concat();
         for store in [&patient, &impatient, &protected(&server)] {
-            assert_eq!(keys(store, &SHARED).expect("it is back"), acknowledged);
+            assert_eq!(keys(store, &SHARED).expect("it is back"), stored);
         }
     }
 }

@@ -44,7 +44,11 @@ fn nothing_shows_while_a_store_is_used_and_abused() {
             ] {
                 check.show(&other);
                 match other.open() {
-                    Ok(other) => check.use_all(&other),
+                    Ok(other) => {
+                        check.use_all(&other);
+                        // With what it has queued by now.
+                        check.show(&other);
+                    }
                     Err(error) => check.text(&shown(&error)),
                 }
             }

@@ -80,8 +80,9 @@ fn what_has_expired_goes_with_later_commits_and_all_else_stays() {
     }
     assert!(!commit(&store, [token("other", 3700)]).others_changed, "nothing was left to drop");
     assert_eq!(keys(&store), ["fresh", "other", "token", "user"]);
-    // The head has five fields; four entries, one account with two lists; the terms of two tokens of one scope are one.
-    assert_eq!(sizes(&server), ("12".to_owned(), "2".to_owned()), "nothing is left of what has gone");
+    // The head has five fields; four entries, one account with two lists and a time; the terms of two tokens of one scope are
+    // one.
+    assert_eq!(sizes(&server), ("13".to_owned(), "2".to_owned()), "nothing is left of what has gone");
 
     // What has expired already is kept for the commit that brings it.
     assert!(!commit(&store, [token("late", -10)]).others_changed);

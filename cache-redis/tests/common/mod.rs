@@ -2,7 +2,9 @@
 // Each test program uses a part of it.
 #![allow(dead_code)]
 
+pub(crate) mod nodes;
 pub(crate) mod proxy;
+pub(crate) mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};

@@ -25,7 +25,7 @@ impl Request {
         let holds = |text: &[u8]| self.0[3].windows(text.len()).any(|part| part == text);
         if !self.is("EVAL") && !self.is("EVALSHA") {
             Asked::Command
-        } else if holds(b"{list-") {
+        } else if holds(b"{list-") || self.0[3].ends_with(b":i") {
             Asked::List
         } else if holds(b":l:") {
             Asked::Lease
