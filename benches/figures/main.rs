@@ -21,6 +21,10 @@ mod lookup;
 mod memory;
 #[cfg(unix)]
 mod redis;
+#[cfg(unix)]
+mod redis_memory;
+#[cfg(unix)]
+mod redis_push;
 mod sqlite;
 mod table;
 mod threads;
@@ -50,6 +54,10 @@ const SECTIONS: &[Section] = &[
     ("redis-read", redis::read),
     #[cfg(unix)]
     ("redis-commit", redis::commit),
+    #[cfg(unix)]
+    ("redis-memory", redis_memory::measure),
+    #[cfg(unix)]
+    ("redis-push", redis_push::measure),
     ("memory", memory::measure),
     ("million", memory::measure_million),
 ];

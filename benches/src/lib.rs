@@ -4,11 +4,12 @@
 //! |---|---|
 //! | `cargo bench -p benches` | every group with its limits in the same run (criterion); `BENCH_FULL=1` adds 1M tokens and 325 MB |
 //! | `cargo run --release -p benches --bin figures` | one table: ours, limit, ratio, target |
+//! | `cargo run --release -p benches --bin simulation` | what reaches the server of a web app with a million users |
 //! | `benches/instructions/run.sh` | instructions of the hot lookup against the committed figures |
 
 #![forbid(unsafe_code)]
 #![allow(clippy::missing_panics_doc)] // a measurement that cannot go on always panics
-#![allow(clippy::cast_precision_loss, clippy::cast_sign_loss)] // counts and places in lists are small and not negative
+#![allow(clippy::cast_precision_loss, clippy::cast_sign_loss, clippy::cast_possible_wrap)] // counts and places in lists are small and not negative
 
 pub mod disk;
 pub mod document_limit;
@@ -18,8 +19,9 @@ mod probe;
 mod readers;
 mod remote;
 pub mod sqlite;
+pub mod users;
 
-pub use population::{CLIENT, HOST, NOW, Population};
+pub use population::{CLIENT, HOST, NOW, Population, Random};
 pub use probe::{Asked, BuiltKeyMap, Probe, probes};
 pub use readers::{beside_writer, lookups_of_threads, same_tokens, save_one_change};
 pub use remote::Remote;

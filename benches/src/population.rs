@@ -301,8 +301,9 @@ impl Document {
     }
 }
 
-/// `SplitMix64`: fast, and the same in every run.
-pub(crate) struct Random(pub(crate) u64);
+/// Random numbers by `SplitMix64`, from a seed: fast, and the same in every run.
+#[derive(Debug)]
+pub struct Random(pub u64);
 
 impl Random {
     pub(crate) fn next(&mut self) -> u64 {
@@ -313,7 +314,7 @@ impl Random {
     }
 
     /// A number below `end`.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
+    pub fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 

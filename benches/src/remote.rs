@@ -1,11 +1,12 @@
 //! A store that is asked over a future, as a server is.
 
+use std::sync::Weak;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_core::{
     CacheStore, Changes, Committed, EntryId, Environments, Extent, Lease, LookupTerm, PartitionKey, Result, Snapshot,
-    Stored, Version,
+    Stored, Version, Watcher,
 };
 
 /// `S`, but without a stamp at once: so that a freshness window has something to save, whatever the store.
@@ -47,6 +48,15 @@ impl<S: CacheStore> CacheStore for Remote<S> {
         self.0.partitions(after, limit).await
     }
 
+    async fn partitions_with(
+        &self,
+        home_account_id: &str,
+        after: Option<&PartitionKey>,
+        limit: usize,
+    ) -> Result<Vec<PartitionKey>> {
+        self.0.partitions_with(home_account_id, after, limit).await
+    }
+
     async fn stamp(&self, partition: &PartitionKey) -> Result<Option<Version>> {
         self.0.stamp(partition).await
     }
@@ -57,6 +67,10 @@ impl<S: CacheStore> CacheStore for Remote<S> {
 
     fn environments(&self) -> Option<Environments> {
         self.0.environments()
+    }
+
+    fn watch(&self, watcher: Weak<dyn Watcher>) {
+        self.0.watch(watcher);
     }
 
     async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease> {
