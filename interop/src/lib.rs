@@ -14,6 +14,7 @@
 //! | [`ours`] | the same flows by this toolkit |
 //! | [`matrix`] | who reads whom, what is expected not to, and the table in `docs/interop.md` |
 //! | [`contention`] | many writers at once, and what is left of their updates |
+//! | [`redis`] | processes of several libraries over one Redis server |
 //!
 //! `run.sh` installs the peers and runs the tests. A peer that is missing is left out with one printed line; with
 //! `INTEROP_REQUIRE=1` it fails the test.
@@ -28,3 +29,4 @@ pub mod net;
 pub mod ours;
 pub mod peers;
 pub mod reader;
+pub mod redis;

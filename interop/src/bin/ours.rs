@@ -10,6 +10,7 @@ use cache_core::{Blob, DocumentStore as _, Edit, Error, Result, Skip, TokenCache
 use clap::{Args, Parser, Subcommand};
 use interop::flows;
 use interop::ours::{PARTITION, open_store, shared, wall_clock, writer_account, writer_response};
+use interop::redis;
 use serde_json::{Value, json};
 
 #[derive(Parser)]
@@ -28,6 +29,15 @@ enum Command {
         cache: PathBuf,
         #[arg(long)]
         tag: String,
+    },
+    /// Gets tokens over Redis, as each line of input says.
+    RedisWorker {
+        #[arg(long)]
+        port: u16,
+        #[arg(long)]
+        id: usize,
+        #[arg(long)]
+        layout: redis::Layout,
     },
 }
 
@@ -57,6 +67,7 @@ fn main() -> ExitCode {
     let done = match Options::parse().command {
         Command::Write(options) => write(&options),
         Command::Hold { cache, tag } => hold(&cache, tag),
+        Command::RedisWorker { port, id, layout } => redis::work(port, id, layout),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
