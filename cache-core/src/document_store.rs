@@ -30,7 +30,8 @@ pub trait DocumentStore: fmt::Debug + Send + Sync + 'static {
     /// The store's kind for errors, spans and the command line, for example `file`.
     fn name(&self) -> &'static str;
 
-    /// The document of the partition and its stamp, read at one moment; `None` if there is none.
+    /// The document of the partition and its stamp, read at one moment; `None` if there is none. A document without content
+    /// is one that was cut off; a place in which it stands for none, as in what MSAL Node writes, answers `None`.
     async fn read(&self, partition: &PartitionKey) -> Result<Option<StoredDocument>>;
 
     /// Reads the document, calls `edit` with it, and replaces it by what `edit` answers: atomically, durably, and
@@ -139,8 +140,20 @@ impl<D: DocumentStore> Documents<D> {
     }
 
     fn parse(&self, bytes: &Blob) -> Result<UnifiedDocument> {
-        UnifiedDocument::parse(bytes).map_err(|error| self.named(error))
+        parse(bytes).map_err(|error| self.named(error))
     }
+}
+
+/// No document is empty: a commit that leaves nothing removes it. To take one that was cut to nothing for an empty cache
+/// would let the next commit cover up that everything was lost.
+fn parse(bytes: &Blob) -> Result<UnifiedDocument> {
+    if bytes.expose().trim_ascii().is_empty() {
+        return Err(Error::new(
+            ErrorKind::Corrupt,
+            "the cache document has no content: a write of it was cut off; remove the partition to begin anew",
+        ));
+    }
+    UnifiedDocument::parse(bytes)
 }
 
 #[async_trait]
@@ -176,7 +189,7 @@ impl<D: DocumentStore> CacheStore for Documents<D> {
             let (fences, partition, profile) = (Arc::clone(&self.fences), partition.clone(), self.profile);
             move |bytes: Option<&Blob>| -> Result<Edit> {
                 let mut document = match bytes {
-                    Some(bytes) => UnifiedDocument::parse(bytes)?,
+                    Some(bytes) => parse(bytes)?,
                     None => UnifiedDocument::default(),
                 };
                 let fenced = {

@@ -98,16 +98,30 @@ mod tests {
 
     #[test]
     fn a_short_write_leaves_a_torn_document() {
+        // Down to nothing, which is no empty cache, and where there was no document before, too.
+        for (length, is_first) in [(40, false), (0, false), (0, true)] {
+            leaves_a_torn_document(length, is_first);
+        }
+    }
+
+    fn leaves_a_torn_document(length: usize, is_first: bool) {
         let faults = Faults::new();
         let store = Documents::new(FaultyDocuments::new(MemoryDocuments::new(), faults.clone()));
         let put = |key| Changes::new(vec![Change::put(refresh_token(key).entry())]);
-        block_on(store.commit(&PLACE, &put("a"))).expect("commit");
-        faults.at(Operation::Modify, 1, Fault::ShortWrite(40));
+        if !is_first {
+            block_on(store.commit(&PLACE, &put("a"))).expect("commit");
+        }
+        faults.at(Operation::Modify, 1, Fault::ShortWrite(length));
         block_on(store.commit(&PLACE, &put("b"))).expect_err("planned");
         faults.reopen();
         let left = block_on(store.document_store().inner().read(&PLACE)).expect("read").expect("a document");
-        assert_eq!(left.bytes.len(), 40);
+        assert_eq!(left.bytes.len(), length);
         assert_eq!(block_on(store.load(&PLACE)).expect_err("torn").kind(), ErrorKind::Corrupt);
+        let id = refresh_token("a").entry().id;
+        assert_eq!(block_on(store.get(&PLACE, &[id])).expect_err("torn").kind(), ErrorKind::Corrupt);
+        assert_eq!(block_on(store.commit(&PLACE, &put("c"))).expect_err("torn").kind(), ErrorKind::Corrupt);
+        block_on(store.remove(&PLACE)).expect("the way out");
+        block_on(store.commit(&PLACE, &put("c"))).expect("it begins anew");
     }
 
     #[test]
