@@ -157,6 +157,11 @@ pub(crate) fn late() -> Error {
     Error::new(ErrorKind::Unavailable, LATE)
 }
 
+/// Another caller has just tried in vain to write what was queued before.
+pub(crate) fn behind() -> Error {
+    Error::new(ErrorKind::Unavailable, "what was queued before it cannot be written yet")
+}
+
 /// An answer that the scripts do not give.
 pub(crate) fn unexpected() -> Error {
     Error::new(ErrorKind::Corrupt, "what is stored is not what this program writes")

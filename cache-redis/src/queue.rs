@@ -81,18 +81,35 @@ struct Line {
 /// The right to send the writes of a partition, which one has at a time: so they stay in order.
 #[derive(Default)]
 pub(crate) struct Turn {
-    pub(crate) taken: tokio::sync::Mutex<()>,
-    failures: AtomicU64,
+    taken: tokio::sync::Mutex<()>,
+    tries: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// The turn, as long as it is held.
+pub(crate) struct Taken<'a> {
+    turn: &'a Turn,
+    number: u64,
+    _alone: tokio::sync::MutexGuard<'a, ()>,
 }
 
 impl Turn {
-    /// How often a write could not be sent.
-    pub(crate) fn failures(&self) -> u64 {
-        self.failures.load(Ordering::SeqCst)
+    /// Waits for the turn. `None`: a try has failed meanwhile which began after this was called, so that another would tell
+    /// nothing new. With one that ran already it would: what it was told may hold no more.
+    pub(crate) async fn take(&self) -> Option<Taken<'_>> {
+        let before = self.tries.load(Ordering::SeqCst);
+        let alone = self.taken.lock().await;
+        if self.failed.load(Ordering::SeqCst) > before {
+            return None;
+        }
+        let number = self.tries.fetch_add(1, Ordering::SeqCst) + 1;
+        Some(Taken { turn: self, number, _alone: alone })
     }
+}
 
+impl Taken<'_> {
     pub(crate) fn note_failure(&self) {
-        self.failures.fetch_add(1, Ordering::SeqCst);
+        self.turn.failed.store(self.number, Ordering::SeqCst);
     }
 }
 

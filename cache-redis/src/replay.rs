@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use tracing::debug;
 
 use crate::commit::commit;
-use crate::error::{is_away, late};
+use crate::error::{behind, is_away};
 use crate::inner::Inner;
 use crate::queue::Write;
 use crate::reading::remove;
@@ -27,12 +27,7 @@ pub(crate) async fn write_all(inner: &Arc<Inner>) {
 /// Writes what waits of the partition, in order. `Unavailable`: some of it still waits.
 pub(crate) async fn write_queued(inner: &Arc<Inner>, partition: &PartitionKey) -> Result<()> {
     while let Some(turn) = inner.queue.turn(partition) {
-        let failures = turn.failures();
-        let _taken = turn.taken.lock().await;
-        if turn.failures() != failures {
-            // It is as good as this one's own try.
-            return Err(late());
-        }
+        let Some(taken) = turn.take().await else { return Err(behind()) };
         if !inner.queue.is_turn(partition, &turn) {
             continue;
         }
@@ -40,7 +35,7 @@ pub(crate) async fn write_queued(inner: &Arc<Inner>, partition: &PartitionKey) -
             match send(inner, partition, &write).await {
                 Ok(()) => inner.queue.note_sent(number),
                 Err(error) if is_away(&error) => {
-                    turn.note_failure();
+                    taken.note_failure();
                     return Err(error);
                 }
                 Err(error) => {

@@ -1,3 +1,6 @@
+use std::future::Future as _;
+use std::task::{Context, Waker};
+
 use cache_core::{AccountRef, Blob, Entry, EntryId};
 
 use super::*;
@@ -143,6 +146,30 @@ fn a_line_lasts_until_who_has_its_turn_ends_it() {
     assert!(queue.turn(&alice).is_none() && queue.partitions().is_empty());
     assert!(queue.add(&alice, access_token("3"), NOW));
     assert!(!queue.is_turn(&alice, &turn), "this is another line");
+}
+
+#[test]
+fn whoever_waited_for_a_whole_try_that_failed_does_not_try_again() {
+    let turn = Turn::default();
+    let first = pollster::block_on(turn.take()).expect("it is free");
+    let mut nobody = Context::from_waker(Waker::noop());
+    let mut waiting = [Box::pin(turn.take()), Box::pin(turn.take())];
+    for one in &mut waiting {
+        assert!(one.as_mut().poll(&mut nobody).is_pending());
+    }
+    first.note_failure();
+    drop(first);
+    let [second, third] = waiting;
+    let second = pollster::block_on(second).expect("the first try had begun before");
+    second.note_failure();
+    drop(second);
+    assert!(pollster::block_on(third).is_none());
+    let late = pollster::block_on(turn.take()).expect("no try runs");
+    // One that did not fail.
+    let mut waiting = Box::pin(turn.take());
+    assert!(waiting.as_mut().poll(&mut nobody).is_pending());
+    drop(late);
+    assert!(pollster::block_on(waiting).is_some());
 }
 
 #[test]
