@@ -16,7 +16,7 @@ use cache_testkit::redis::{Server, is_installed};
 use common::proxy::{Asked, in_front_of};
 use common::{SHARED, at, at_url, failure, names, only_partition, protected, protector, runtime, wait_until};
 
-const SHORT: Duration = Duration::from_millis(500);
+const SHORT: Duration = Duration::from_secs(1);
 
 fn open(store: RedisStoreBuilder) -> RedisStore {
     store.deadline(SHORT).runtime(runtime()).protector(protector()).open().expect("usable addresses")

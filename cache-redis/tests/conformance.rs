@@ -1,5 +1,5 @@
-//! Every promise of a `CacheStore`, on one server, a cluster and behind sentinels; of documents of other libraries in a cluster at
-//! full length only.
+//! Every promise of a `CacheStore`, on one server, a cluster and behind sentinels; those of MSAL Node's documents,
+//! and of documents in a cluster, at full length only.
 #![cfg(unix)]
 
 mod common;
@@ -134,7 +134,7 @@ mod node {
     cache_testkit::conformance_suite!(|clock| OfPeer {
         prefix: Prefix::new(clock, || RedisStore::at(SERVER.url())),
         layout: RedisStoreBuilder::node,
-        is_long: false,
+        is_long: true,
     });
 }
 

@@ -120,7 +120,7 @@ fn random_commits_give_what_the_rules_say() {
     }
     let clock = Arc::new(ManualClock::at(NOW));
     let server = Server::start();
-    let cases = u32::try_from(length(5_000, 400)).expect("a number");
+    let cases = u32::try_from(length(5_000, 150)).expect("a number");
     for is_protected in [false, true] {
         let open = || {
             let store = at(&server).prefix(PREFIX).clock(Arc::clone(&clock) as Arc<dyn Clock>);

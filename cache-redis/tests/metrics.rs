@@ -21,8 +21,8 @@ use common::{
     wait_until,
 };
 
-/// What a web app has, or a little less.
-const SHORT: Duration = Duration::from_millis(300);
+/// What a web app has.
+const SHORT: Duration = Duration::from_secs(1);
 
 /// An exporter of a test's own.
 struct Page(PrometheusRecorder);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cache_core::{CacheStore as _, Change, Changes, ErrorKind, PartitionKey, Result};
-use cache_redis::RedisStore;
+use cache_redis::{RedisStore, RedisStoreBuilder};
 use cache_testkit::access_tokens::{ALICE, HOST, anybodys_keys, put};
 use cache_testkit::redis::Server;
 use pollster::block_on;
@@ -13,8 +13,8 @@ use pollster::block_on;
 use super::proxy::{self, Asked, Request};
 use super::{PATIENCE, SHARED, at_url, failure, protected, protector};
 
-/// What a web app has, or a little less.
-pub(crate) const SHORT: Duration = Duration::from_millis(300);
+/// What a web app has.
+pub(crate) const SHORT: Duration = Duration::from_secs(1);
 
 /// The server can be read, and takes no writes.
 pub(crate) const NO_REPLICAS: &str = "-NOREPLICAS Not enough good replicas to write.\r\n";
@@ -29,6 +29,11 @@ pub(crate) struct Nodes {
 
 impl Nodes {
     pub(crate) fn start() -> Self {
+        Self::with(|store| store)
+    }
+
+    /// The disturbed one with settings of its own.
+    pub(crate) fn with(settings: impl FnOnce(RedisStoreBuilder) -> RedisStoreBuilder) -> Self {
         let server = Server::start();
         let refusal = Arc::new(Mutex::new(None));
         let url = proxy::in_front_of(&server, {
@@ -38,7 +43,7 @@ impl Nodes {
                 refusal.filter(|_| is_write(request)).map(|reply| reply.as_bytes().to_vec())
             }
         });
-        let disturbed = at_url(&url).deadline(SHORT).protector(protector()).open().expect("a usable address");
+        let disturbed = settings(at_url(&url)).protector(protector()).open().expect("a usable address");
         let other = protected(&server);
         // The head is there, and the partition.
         put(&other, &SHARED, "before").expect("written");
