@@ -24,23 +24,29 @@ impl PersistedTokenCache {
     /// after a removal from one. A sign-in meanwhile stands. How long it takes depends on the store: one that does not list
     /// its partitions [by account](crate::CacheStore::partitions_with) looks into all.
     ///
-    /// An error is the first one: the account may still be in some partitions, and the others were tried all the same. Call
-    /// again, unless it [is queued](Error::is_queued): then so is all that failed.
+    /// An error is the first one: the account may still be in some partitions. The others were tried all the same, as far as the
+    /// store has listed them, and memory holds nothing of the account. Call again, unless it [is queued](Error::is_queued): then
+    /// so is all that failed.
     pub async fn remove_account_everywhere(&self, home_account_id: &str, environment: &str) -> Result<usize> {
-        const PAGE: usize = 100;
+        const PAGE: usize = 1_000;
         let environments = self.0.environments.aliases(environment);
         let removal = Change::RemoveAccount { home_account_id: home_account_id.into(), environments };
         let changes = Changes::new(vec![removal]);
         let (mut removed, mut failed, mut after) = (0, None, None);
         loop {
             let page = self.0.store.partitions_with(home_account_id, after.as_ref(), PAGE);
-            let page = self.ask(Operation::List, debug_span!("token_cache.list"), page).await?;
+            let page = match self.ask(Operation::List, debug_span!("token_cache.list"), page).await {
+                Ok(page) => page,
+                Err(error) => {
+                    failed = worse(failed, error);
+                    break;
+                }
+            };
             for partition in &page {
                 let _write = self.0.resident.write(partition);
                 match self.committed(partition, &changes).await {
                     Ok(done) => removed += usize::from(done.before != done.after),
-                    // What is queued will be done; what is not is worse.
-                    Err(error) => failed = failed.filter(|failed: &Error| !failed.is_queued()).or(Some(error)),
+                    Err(error) => failed = worse(failed, error),
                 }
             }
             let Some(last) = page.last() else { break };
@@ -50,4 +56,10 @@ impl PersistedTokenCache {
         self.0.resident.forget_all(|loaded| loaded.holds_any_of(home_account_id, environment));
         failed.map_or(Ok(removed), Err)
     }
+}
+
+/// What is queued will be done; what is not is worse. Else the first one.
+#[allow(clippy::unnecessary_wraps)] // it stands beside the first one, of which there is none
+fn worse(first: Option<Error>, next: Error) -> Option<Error> {
+    first.filter(|first| !first.is_queued()).or(Some(next))
 }

@@ -118,6 +118,7 @@ impl CacheStore for Remote {
     }
 
     async fn partitions(&self, after: Option<&PartitionKey>, limit: usize) -> Result<Vec<PartitionKey>> {
+        self.reach()?;
         self.store.partitions(after, limit).await
     }
 

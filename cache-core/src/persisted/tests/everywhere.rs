@@ -80,6 +80,14 @@ fn nothing_of_the_account_is_left_in_memory() {
     store.cut(true);
     assert_eq!(find(&cache, "one").expect_err("signed out").kind(), ErrorKind::Unavailable);
 
+    // Nor of what cannot be listed.
+    store.come_back();
+    insert(&cache, "one", "1");
+    assert_eq!(accounts(&cache, &others), 1);
+    store.cut(true);
+    assert_eq!(sign_out().expect_err("nothing can be listed").kind(), ErrorKind::Unavailable);
+    assert_eq!((resident(&P), resident(&others)), (false, true));
+
     store.come_back();
     assert_eq!(accounts(&cache, &others), 1, "nobody else was signed out");
     for (account, stays) in [("alice", true), ("bob", false)] {
