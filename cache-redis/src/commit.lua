@@ -4,7 +4,7 @@
 -- carries, a hash.
 -- ARGV[1] the clock in milliseconds, '' for the server's     ARGV[2] 16 random bytes, the same when a commit is sent again
 -- ARGV[3] name of the partition, sealed                      ARGV[4] the 'time until' for which it was listed, or ''
--- ARGV[5] fence, '' for none                                 ARGV[6] how long an entry without an expiry stays, in ms
+-- ARGV[5] fence, '' for none                                 ARGV[6] how long a refresh token stays, and what has none in it, in ms
 -- ARGV[7] how many entries the partition may have, '' for any number
 -- ARGV[8..] the changes:
 --   'p', tag, stored, replaces or '', guard: '' | 'a' accounts | 'e' tag,
@@ -28,6 +28,8 @@ local TAG = 16
 local UNKNOWN, ACCESS_TOKEN, REFRESH_TOKEN, ACCOUNT = 0, 1, 2, 4
 -- So many expired entries go with a commit.
 local SWEPT = 64
+-- So often more are looked at to evict some.
+local EVICTION_PAGES = 16
 -- In milliseconds: how long ago a partition may have been listed; how soon and how late it may go, whatever its entries say;
 -- how long the fences of a lease are remembered.
 local LISTED_FOR, LEAST, MOST, FENCES_FOR = 300000, 300000, 315360000000, 86400000
@@ -63,6 +65,11 @@ local function parse(stored)
         terms = string.sub(stored, 53, 52 + TAG * terms),
         stored = stored,
     }
+end
+
+-- When the entry goes by itself, in ms.
+local function goes_at(of)
+    return of.expires or (of.kind == REFRESH_TOKEN and now + tonumber(ARGV[6]) or nil)
 end
 
 local function stamp(g, v)
@@ -220,12 +227,13 @@ for tag, is in pairs(present) do
     if found[tag] ~= is then changed = true end
 end
 
--- Drops the entries among these that the changes have not put, at most so many; of one kind alone if it is given.
+-- Drops the entries among these that the changes have not put, at most so many; of one kind alone if it is given. How many are
+-- left to drop.
 local function drop(tags, most, kind)
     for _, tag in ipairs(tags) do
-        if most <= 0 then return end
+        if most <= 0 then break end
         local is = present[tag] == nil and entry(tag)
-        if is and is.expires and (not kind or is.kind == kind) then
+        if is and goes_at(is) and (not kind or is.kind == kind) then
             remove(tag)
             dropped, most = 'dropped', most - 1
         elseif is == false and not present[tag] then
@@ -233,15 +241,21 @@ local function drop(tags, most, kind)
             stale[#stale + 1] = tag
         end
     end
+    return most
 end
 
 if changed and entries > 0 then
     -- Some of what has expired: later commits find the rest.
     drop(redis.call('ZRANGEBYSCORE', expiries, '-inf', '(' .. text(now), 'LIMIT', 0, SWEPT), SWEPT)
     local excess = ARGV[7] == '' and 0 or entries - tonumber(ARGV[7])
-    if excess > 0 then
-        -- Those first that expire first. The changes have put at most as many as they are.
-        drop(redis.call('ZRANGEBYSCORE', expiries, '-inf', '+inf', 'LIMIT', 0, excess + #outcome), excess, ACCESS_TOKEN)
+    -- Those first that expire first. The changes have put at most as many as they are; refresh tokens stand among them only if
+    -- they are kept for less long than access tokens live.
+    for page = 0, EVICTION_PAGES - 1 do
+        if excess <= 0 then break end
+        local size = excess + #outcome
+        local tags = redis.call('ZRANGEBYSCORE', expiries, '-inf', '+inf', 'LIMIT', page * size, size)
+        if #tags == 0 then break end
+        excess = drop(tags, excess, ACCESS_TOKEN)
     end
 end
 
@@ -260,10 +274,10 @@ for tag, is in pairs(present) do
                 latest = math.max(latest, now + tonumber(ARGV[6]))
             end
         end
-        local expires = is and is.expires
-        if expires then
-            scores[#scores + 1], scores[#scores + 2] = text(expires), tag
-        elseif was and was.expires then
+        local goes = is and goes_at(is)
+        if goes then
+            scores[#scores + 1], scores[#scores + 2] = text(goes), tag
+        elseif was and goes_at(was) then
             stale[#stale + 1] = tag
         end
     end
@@ -271,25 +285,25 @@ end
 -- Accounts and the like stay as long as the tokens beside them.
 if latest == 0 then latest = now + tonumber(ARGV[6]) end
 
--- Whoever signs an account out everywhere must find it here as long as it may be here. Some time is added, so that a session
--- that is refreshed again and again is not listed each time.
+-- Whoever signs an account out everywhere must find it here as long as tokens of it may be here.
 local accounts, is_unlisted = {}, entries > 0 and not generation
 local stays = math.min(math.max(latest, now + LEAST), now + MOST)
 for tag, is in pairs(present) do
     if is and is.account and found[tag] ~= is then accounts[is.account] = true end
 end
 for account in pairs(accounts) do
-    if (tonumber(redis.call('HGET', hash, 'i' .. account) or '') or 0) < stays then
-        is_unlisted = true
-        writes[#writes + 1], writes[#writes + 2] = 'i' .. account, text(stays + (stays - now) / 4)
-    end
+    if (tonumber(redis.call('HGET', hash, 'i' .. account) or '') or 0) >= stays then accounts[account] = nil end
 end
-if is_unlisted then
+if is_unlisted or next(accounts) then
     local listed, listed_until = string.match(ARGV[4], '^(%d+) (%d+)$')
+    listed_until = tonumber(listed_until)
     -- Another node may have made it stay for longer meanwhile.
-    if not listed or server_ms - tonumber(listed) > LISTED_FOR or stays > tonumber(listed_until) + LISTED_FOR then
+    if not listed or server_ms - tonumber(listed) > LISTED_FOR or stays > listed_until + LISTED_FOR then
         return {'list', text(server_ms), text(stays)}
     end
+    -- Some time is added, so that a session that is refreshed again and again is not listed each time.
+    local noted = text(listed_until + math.max(listed_until - now, 0) / 4)
+    for account in pairs(accounts) do writes[#writes + 1], writes[#writes + 2] = 'i' .. account, noted end
 end
 
 if ARGV[5] ~= '' then

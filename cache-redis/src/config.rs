@@ -131,10 +131,13 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// How long refresh tokens, and entries of unknown kinds, are kept after they were last written; 90 days if nothing is
-    /// said. A partition goes when all that it holds has expired.
+    /// How long refresh tokens are kept after they were last written; 90 days if nothing is said, ten years at most. Other entries
+    /// that do not say when they expire stay as long as their partition, which goes when all that it holds has expired: so do
+    /// accounts, and sections of unknown names, for which it stays as long as for a refresh token.
     pub fn kept_for(mut self, duration: Duration) -> Self {
-        self.kept_for = duration;
+        /// The server refuses times beyond its numbers.
+        const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+        self.kept_for = duration.min(LONGEST);
         self
     }
 
@@ -147,7 +150,8 @@ impl RedisStoreBuilder {
     }
 
     /// How much is kept of commits that fail since the server is away, to [write it later](crate#outages): so many changes, and
-    /// so many bytes of them; 10,000 and 16 MiB if nothing is said. Zero of either: nothing is kept.
+    /// so many bytes of them; 10,000 and 16 MiB if nothing is said. Zero of either: nothing is kept. Of partitions that another
+    /// library writes too ([`idweb`](Self::idweb), [`node`](Self::node)) nothing ever is.
     pub fn queue(mut self, changes: usize, bytes: usize) -> Self {
         self.queue = Limits { changes, bytes };
         self

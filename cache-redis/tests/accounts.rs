@@ -184,9 +184,35 @@ fn the_list_of_an_account_forgets_what_has_gone() {
     }
     let [list] = &names(&server, "token-cache:{*}:i")[..] else { panic!("one account") };
     let listed: usize = server.command(&["ZCARD", list]).to_string().parse().expect("a number");
-    assert!(listed <= 3, "{listed} are listed of two that are there");
+    assert!(listed <= 4, "{listed} are listed of two that are there");
     let left: i64 = server.command(&["PTTL", list]).to_string().parse().expect("a number");
     assert!((HOUR * 1000..3 * HOUR * 1000).contains(&left), "{left} ms");
+}
+
+/// Others keep the partition alive, and nobody renews Alice's tokens: she is in the list as long as any of hers is there.
+#[test]
+fn tokens_do_not_outlive_their_account_in_the_list() {
+    if !is_installed() {
+        return;
+    }
+    let (_server, store, clock) = with_clock();
+    put(&store, &PartitionKey::Shared, of(ALICE));
+    let is_there = || {
+        let ids = [refresh_token(ALICE).entry().id];
+        block_on(store.get(&PartitionKey::Shared, &ids)).expect("read")[0].is_some()
+    };
+    let mut last = 0;
+    // Also in such steps that a commit prolongs the partition just before hers is due.
+    for day in (0..89).chain([89, 178, 179, 200, 250, 300]) {
+        clock.set(UnixMillis(NOW.plus(day * DAY).0 * 1000));
+        if is_there() {
+            last = day;
+            assert!(!partitions_with(&store, ALICE).is_empty(), "on day {day}");
+        }
+        put(&store, &PartitionKey::Shared, [refresh_token("b").of(BOB, HOST).secret(&day.to_string()).entry()]);
+    }
+    assert!(!is_there() && last == 178, "until day {last}");
+    assert!(partitions_with(&store, BOB).contains(&PartitionKey::Shared));
 }
 
 /// With the last entry of an account, the partition forgets that it was listed with it.
