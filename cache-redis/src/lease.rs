@@ -10,6 +10,7 @@ use cache_crypto::rows::{Tag, random};
 use crate::error::unexpected;
 use crate::head::Presence;
 use crate::inner::{Inner, named};
+use crate::naps::Naps;
 use crate::reading::texts;
 use crate::running::to_its_end;
 use crate::script;
@@ -52,7 +53,7 @@ async fn take_by<Tried: Future<Output = Result<Result<Held, Other>>> + Send + 's
         match to_its_end(inner, take(Arc::clone(inner), holder)).await? {
             Ok(held) => return Ok(Box::new(held)),
             Err(Other { process, age }) => {
-                let nap = naps.next().ok_or_else(unexpected)?;
+                let nap = naps.next_length();
                 let left = deadline.map_or(nap, |deadline| deadline.saturating_duration_since(Instant::now()));
                 if left.is_zero() {
                     let message = format!("process {process} has held the lease for {age} ms; try again later");
@@ -111,24 +112,6 @@ async fn try_take_at(inner: &Arc<Inner>, key: Vec<u8>, holder: Tag) -> Result<Re
 struct Other {
     process: String,
     age: String,
-}
-
-/// Between two tries: of uneven length, so that those who wait do not wake together.
-#[derive(Default)]
-pub(crate) struct Naps(u32);
-
-impl Iterator for Naps {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        const LONGEST: Duration = Duration::from_millis(100);
-        let longest = (Duration::from_millis(4) * 2_u32.pow(self.0.min(5))).min(LONGEST);
-        self.0 = self.0.saturating_add(1);
-        let mut random_bytes = [0; 2];
-        // Without a random number they are even.
-        let share = random(&mut random_bytes).map_or(1.0, |()| f64::from(u16::from_le_bytes(random_bytes)) / 65_535.0);
-        Some(longest.mul_f64(0.5 + share / 2.0))
-    }
 }
 
 /// A lease that is held.

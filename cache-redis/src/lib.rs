@@ -179,8 +179,8 @@
 //! - **Signing out everywhere is cheap**:
 //!   [`remove_account_everywhere`](cache_core::PersistedTokenCache::remove_account_everywhere) finds the partitions that hold an
 //!   account, those of on-behalf-of assertions and sessions too, without a look at the others.
-//! - **Nothing stays for ever**: a partition has a time to live, that of what lives longest in it; what has expired goes with
-//!   later commits, 64 entries with each.
+//! - **Nothing stays for ever**: a partition has a time to live, that of what lives longest in it; what has expired, and refresh tokens
+//!   that nobody has renewed [for long](RedisStoreBuilder::kept_for), go with later commits, 64 entries with each.
 //! - **An outage is no miss**: a server that does not answer within the [deadline](RedisStoreBuilder::deadline) is
 //!   `Unavailable`. After five requests in vain the next ones fail at once, and one behind them tries again now and then. The
 //!   store connects anew by itself, after a restart, a fail-over, a server that was emptied.
@@ -219,6 +219,8 @@
 //! - **Bounded**: by [changes and bytes](RedisStoreBuilder::queue), and to an hour. When it is full, the oldest commits leave
 //!   that only put access or ID tokens; what does not fit even so is a plain `Unavailable`. What leaves is counted by
 //!   [`RedisStats::dropped`].
+//! - **What passes is waited for**: a server that refuses the credentials or a command, and a key that is not at hand, may do so for
+//!   a moment only. What can never be written is given up.
 //! - **In memory alone**: the queue ends with the process, and with the last handle of the store. [`RedisStore::flush`] waits
 //!   until it is written.
 //!
@@ -320,6 +322,7 @@ mod keys;
 mod lease;
 mod link;
 mod listing;
+mod naps;
 mod order;
 mod place;
 mod primaries;
@@ -335,6 +338,7 @@ mod stats;
 mod store;
 mod stored;
 mod tracking;
+mod turn;
 mod unreadable;
 mod watch;
 mod watching;

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use crate::count::{Count, Share, Size, What};
+use crate::turn::Turn;
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy)]
@@ -71,46 +71,11 @@ struct Queued {
     weight: Weight,
 }
 
-/// What waits of one partition. The line stays while somebody has its turn, empty or not.
+/// What waits of one partition. The line stays while somebody has its turn or waits for it, empty or not.
 #[derive(Default)]
 struct Line {
     numbers: VecDeque<u64>,
     turn: Arc<Turn>,
-}
-
-/// The right to send the writes of a partition, which one has at a time: so they stay in order.
-#[derive(Default)]
-pub(crate) struct Turn {
-    taken: tokio::sync::Mutex<()>,
-    tries: AtomicU64,
-    failed: AtomicU64,
-}
-
-/// The turn, as long as it is held.
-pub(crate) struct Taken<'a> {
-    turn: &'a Turn,
-    number: u64,
-    _alone: tokio::sync::MutexGuard<'a, ()>,
-}
-
-impl Turn {
-    /// Waits for the turn. `None`: a try has failed meanwhile which began after this was called, so that another would tell
-    /// nothing new. With one that ran already it would: what it was told may hold no more.
-    pub(crate) async fn take(&self) -> Option<Taken<'_>> {
-        let before = self.tries.load(Ordering::SeqCst);
-        let alone = self.taken.lock().await;
-        if self.failed.load(Ordering::SeqCst) > before {
-            return None;
-        }
-        let number = self.tries.fetch_add(1, Ordering::SeqCst) + 1;
-        Some(Taken { turn: self, number, _alone: alone })
-    }
-}
-
-impl Taken<'_> {
-    pub(crate) fn note_failure(&self) {
-        self.turn.failed.store(self.number, Ordering::SeqCst);
-    }
 }
 
 impl Queue {
@@ -145,13 +110,14 @@ impl Queue {
         }
         let is_first = waiting.writes.is_empty() && displaced.is_empty();
         waiting.push(Queued { partition: partition.clone(), write, since: now, weight });
-        self.show(&waiting);
         self.queued.add_one();
+        self.dropped.add(displaced.len() as u64);
+        self.show(&waiting);
         drop(waiting);
         if is_first {
             warn!("the server takes no commits; they are queued, and written when it is back");
         }
-        self.note_dropped(displaced.len(), "there is no room for them");
+        warn_dropped(displaced.len(), "there is no room for them");
         true
     }
 
@@ -167,18 +133,15 @@ impl Queue {
     /// The write has been sent.
     pub(crate) fn note_sent(&self, number: u64) {
         // It may have had to make room meanwhile.
-        if self.take(number) {
-            self.replayed.add_one();
-            if self.size().0 == 0 {
-                info!("all queued commits are written, or were given up");
-            }
+        if self.take(number, &self.replayed) && self.size().0 == 0 {
+            info!("all queued commits are written, or were given up");
         }
     }
 
     /// The write cannot be sent, now or later.
     pub(crate) fn give_up(&self, number: u64) {
-        if self.take(number) {
-            self.note_dropped(1, "the server refuses them");
+        if self.take(number, &self.dropped) {
+            warn_dropped(1, "the server refuses them");
         }
     }
 
@@ -187,11 +150,12 @@ impl Queue {
         let too_old = {
             let mut waiting = self.waiting();
             let too_old = waiting.take_older(now);
+            self.dropped.add(too_old.len() as u64);
             self.show(&waiting);
             too_old
         };
         if !too_old.is_empty() {
-            self.note_dropped(too_old.len(), "they are too old");
+            warn_dropped(too_old.len(), "they are too old");
             self.tell_if_empty();
         }
     }
@@ -255,10 +219,12 @@ impl Queue {
         }
     }
 
-    fn take(&self, number: u64) -> bool {
+    /// Whether it was there; it counts so before anybody can see that it waits no more.
+    fn take(&self, number: u64, counts: &Count) -> bool {
         let taken = {
             let mut waiting = self.waiting();
             let taken = waiting.take(number);
+            counts.add(u64::from(taken.is_some()));
             self.show(&waiting);
             taken
         };
@@ -278,15 +244,14 @@ impl Queue {
         self.bytes.set(waiting.weight.bytes);
     }
 
-    fn note_dropped(&self, writes: usize, why: &str) {
-        if writes > 0 {
-            self.dropped.add(writes as u64);
-            warn!(commits = writes, "queued commits are dropped: {why}");
-        }
-    }
-
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn warn_dropped(writes: usize, why: &str) {
+    if writes > 0 {
+        warn!(commits = writes, "queued commits are dropped: {why}");
     }
 }
 
@@ -318,6 +283,10 @@ impl Waiting {
         if let Some(line) = self.lines.get_mut(&queued.partition) {
             // Mostly the first one.
             line.numbers.retain(|other| *other != number);
+            // Who has the turn, or waits for it, holds it too. Nobody can come to do so meanwhile.
+            if line.numbers.is_empty() && Arc::strong_count(&line.turn) == 1 {
+                self.lines.remove(&queued.partition);
+            }
         }
         Some(queued)
     }

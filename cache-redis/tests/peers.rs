@@ -3,6 +3,10 @@
 
 mod common;
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use cache_core::{
     CacheStore as _, Change, Changes, Clock as _, Entry, ErrorKind, PartitionKey, SystemClock, UnixMillis,
 };
@@ -10,7 +14,7 @@ use cache_redis::{RedisPeerStore, RedisStore};
 use cache_testkit::entries::{access_token, account, refresh_token};
 use cache_testkit::redis::{Reply, Server, is_installed};
 
-use common::{at, block_on, failure, fields, protector, set_field};
+use common::{at, at_url, block_on, failure, fields, protector, proxy, set_field};
 
 const ALICE: &str = "a11ce.tenant";
 const BOB: &str = "b0b.tenant";
@@ -295,6 +299,76 @@ fn the_mark_keeps_no_partition_alive() {
     let mark = mark_of(&document);
     assert!(mark.contains(r#""expires_on":"1""#), "{mark}");
     assert!(!format!("{:?}", block_on(store.load(&alice()))).contains("marker"));
+}
+
+/// The answer to a write is lost, and another writes before it is sent again.
+#[test]
+fn a_write_that_is_sent_again_does_not_take_anothers_document_for_its_own() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start();
+    // Too large to be looked into for its stamp.
+    let theirs = format!(r#"{{"RefreshToken":{{"rt":{{"secret":"theirs{}"}}}}}}"#, "x".repeat(4_000));
+    let is_first = AtomicBool::new(false);
+    let url = proxy::in_front_of(&server, {
+        let direct = Mutex::new(server.connect());
+        move |request| {
+            // The fields of a write begin with the type of the document's key.
+            if request.has("put") && is_first.swap(false, Ordering::SeqCst) {
+                let mut direct = direct.lock().expect("no panic");
+                direct.command(&request.0).expect("written");
+                direct.command(&["SET", ALICE, &theirs]).expect("written over");
+            }
+            is_first.fetch_or(request.has("arm"), Ordering::SeqCst);
+            None
+        }
+    });
+    let store = at_url(&url).insecure_plaintext().node("").open().expect("a usable address");
+    let arm = || block_on(store.load(&PartitionKey::custom("arm"))).expect("nothing is there");
+    put(&store, &alice(), &signed_in(ALICE, "first"));
+    // Another than what would be put back.
+    arm();
+    let puts = Changes::new(vec![Change::put(token(ALICE, "later", now().to_seconds().plus(3600).0))]);
+    let after = block_on(store.commit(&alice(), &puts)).expect("committed").after;
+    assert!(server.command(&["GET", ALICE]).to_string().contains("theirs"));
+    assert_ne!(block_on(store.stamp(&alice())).expect("stamp"), after, "what is there now is not what was written");
+    assert!(keys(&store, &alice()).contains(&"rt".to_owned()));
+}
+
+#[test]
+fn a_partition_that_is_kept_for_ever_has_a_time_to_live_all_the_same() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start();
+    for kept_for in [Duration::MAX, Duration::from_millis(u64::MAX / 2)] {
+        let at = || at(&server).kept_for(kept_for).insecure_plaintext();
+        for (key, store) in [("a11ce.tenant", at().node("").open()), (KEY, at().idweb("web:").open())] {
+            put(&store.expect("a usable address"), &alice(), &signed_in(ALICE, "one"));
+            assert!(ttl(&server, key) > DAYS_90, "{key}");
+        }
+        server.flush();
+    }
+}
+
+#[test]
+fn others_partitions_are_not_looked_into_to_sign_a_user_out() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start();
+    for store in [idweb(&server), node(&server)] {
+        server.flush();
+        let session = PartitionKey::custom("session");
+        for (partition, user) in [(alice(), ALICE), (PartitionKey::user(BOB), BOB), (session.clone(), ALICE)] {
+            put(&store, &partition, &signed_in(user, "one"));
+        }
+        let listed = block_on(store.partitions_with(ALICE, None, 10)).expect("listed");
+        assert_eq!(listed, [alice(), session.clone()]);
+        let rest = block_on(store.partitions_with(ALICE, Some(&alice()), 10)).expect("listed");
+        assert_eq!(rest, [session]);
+    }
 }
 
 /// The one of the crate's page.

@@ -28,12 +28,20 @@ pub(crate) fn without(mut document: UnifiedDocument, ids: impl IntoIterator<Item
     document.render()
 }
 
+/// Whether the partition may hold something of the account: others' partitions are shown without it.
+pub(crate) fn may_hold(partition: &PartitionKey, home_account_id: &str) -> bool {
+    match partition {
+        PartitionKey::User(own) => own.eq_ignore_ascii_case(home_account_id),
+        PartitionKey::App(_) => false,
+        _ => true,
+    }
+}
+
 /// Whether the entry is known to belong into another partition. What names nobody stays.
 fn is_foreign(partition: &PartitionKey, entry: &Entry) -> bool {
     let user = entry.account.as_ref().map(|account| &*account.home_account_id);
     match partition {
-        PartitionKey::User(own) => user.is_some_and(|user| !user.eq_ignore_ascii_case(own)),
-        PartitionKey::App(_) => user.is_some(),
+        PartitionKey::User(_) | PartitionKey::App(_) => user.is_some_and(|user| !may_hold(partition, user)),
         // MSAL Go pads the hash.
         PartitionKey::Obo(own) => {
             assertion_hash(entry).is_some_and(|hash| hash.trim_end_matches('=') != own.trim_end_matches('='))

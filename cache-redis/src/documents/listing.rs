@@ -7,15 +7,17 @@ use cache_core::{PartitionKey, Result};
 use futures_util::future::try_join_all;
 use redis::{Cmd, Value};
 
+use super::belonging::may_hold;
 use super::layout::Names;
 use super::{Shared, Sharing};
 use crate::error::unexpected;
 use crate::reading::texts;
 use crate::script::SCAN;
 
-/// A page of the partitions that hold something, in the order of their keys.
+/// A page of the partitions that hold something, in the order of their keys; with an account, of those that may hold it.
 pub(super) async fn partitions(
     shared: &Arc<Shared>,
+    home_account_id: Option<&str>,
     mut after: Option<Vec<u8>>,
     limit: usize,
 ) -> Result<Vec<PartitionKey>> {
@@ -23,7 +25,7 @@ pub(super) async fn partitions(
     const AT_ONCE: usize = 64;
     let mut found = Vec::new();
     while found.len() < limit {
-        let keys = keys(shared, after.as_deref(), limit - found.len()).await?;
+        let keys = keys(shared, home_account_id, after.as_deref(), limit - found.len()).await?;
         let Some(last) = keys.last() else { break };
         after = Some(last.clone());
         let partitions: Vec<PartitionKey> = keys.iter().filter_map(|key| shared.names.partition(key)).collect();
@@ -35,9 +37,15 @@ pub(super) async fn partitions(
     Ok(found)
 }
 
-/// The keys of documents behind this one, in order, as many as asked for.
-async fn keys(shared: &Shared, after: Option<&[u8]>, limit: usize) -> Result<BTreeSet<Vec<u8>>> {
+/// The keys of documents behind this one, in order, as many as asked for; with an account, of those that may hold it.
+async fn keys(
+    shared: &Shared,
+    home_account_id: Option<&str>,
+    after: Option<&[u8]>,
+    limit: usize,
+) -> Result<BTreeSet<Vec<u8>>> {
     let Names { layout, .. } = &shared.names;
+    let may_hold = |partition: &PartitionKey| home_account_id.is_none_or(|account| may_hold(partition, account));
     let mut found = BTreeSet::new();
     for server in servers(shared).await? {
         let mut cursor = b"0".to_vec();
@@ -49,8 +57,9 @@ async fn keys(shared: &Shared, after: Option<&[u8]>, limit: usize) -> Result<BTr
             }
             let rest = page.split_off(1);
             cursor = page.swap_remove(0);
-            let is_asked_for =
-                |key: &Vec<u8>| after.is_none_or(|after| &**key > after) && shared.names.partition(key).is_some();
+            let is_asked_for = |key: &Vec<u8>| {
+                after.is_none_or(|after| &**key > after) && shared.names.partition(key).as_ref().is_some_and(may_hold)
+            };
             for key in rest.into_iter().filter(is_asked_for) {
                 found.insert(key);
                 if found.len() > limit {

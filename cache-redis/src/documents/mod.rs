@@ -26,7 +26,8 @@ use crate::NAME;
 use crate::count::{Count, What};
 use crate::error::unexpected;
 use crate::inner::{Inner, named};
-use crate::lease::{Naps, take_at};
+use crate::lease::take_at;
+use crate::naps::Naps;
 use crate::reading::texts;
 use crate::running::{here, to_its_end};
 use crate::script::{READ_DOCUMENT, WRITE_DOCUMENT};
@@ -113,6 +114,19 @@ impl RedisDocuments {
         RedisPeerStats { unanswered, connections, foreign, put_back, removed_again }
     }
 
+    /// A page of the partitions that may hold the account; or, without one, of all.
+    async fn listed(
+        &self,
+        home_account_id: Option<&str>,
+        after: Option<&PartitionKey>,
+        limit: usize,
+    ) -> Result<Vec<PartitionKey>> {
+        let after = after.map(|after| self.sharing(after)).transpose()?.map(|after| after.keys.document);
+        let (shared, account) = (Arc::clone(&self.shared), home_account_id.map(str::to_owned));
+        let listed = async move { listing::partitions(&shared, account.as_deref(), after, limit).await };
+        here(&self.shared.inner, listed).await.map_err(named)
+    }
+
     /// Runs `work` on the store and the place of the partition.
     async fn here<T: Send + 'static, Work: Future<Output = Result<T>> + Send + 'static>(
         &self,
@@ -154,9 +168,7 @@ impl DocumentStore for RedisDocuments {
     }
 
     async fn partitions(&self, after: Option<&PartitionKey>, limit: usize) -> Result<Vec<PartitionKey>> {
-        let after = after.map(|after| self.sharing(after)).transpose()?.map(|after| after.keys.document);
-        let shared = Arc::clone(&self.shared);
-        here(&self.shared.inner, async move { listing::partitions(&shared, after, limit).await }).await.map_err(named)
+        self.listed(None, after, limit).await
     }
 
     async fn stamp(&self, partition: &PartitionKey) -> Result<Option<Version>> {
@@ -206,7 +218,7 @@ impl Sharing {
                     self.tell(look.did);
                     return Ok(stored(if look.is_due { after } else { stamp }));
                 }
-                Ok(None) => nap(&mut naps).await?,
+                Ok(None) => naps.nap().await,
                 // It can be read, and the next one who can write puts back what is missing.
                 Err(error) => {
                     tracing::warn!(store = NAME, partition = self.partition.kind(), %error, "cannot put back what is missing");
@@ -238,7 +250,7 @@ impl Sharing {
                 }
             };
             let Some(after) = self.write(&look, &written).await? else {
-                nap(&mut naps).await?;
+                naps.nap().await;
                 continue;
             };
             self.tell(look.did);
@@ -330,11 +342,13 @@ impl Sharing {
     /// Counts what was done, and reports what somebody should look after.
     fn tell(&self, did: Did) {
         let Shared { foreign, put_back, removed_again, .. } = &*self.shared;
+        // Each look finds them again, until somebody writes.
+        let is_news = foreign.get() == 0;
         foreign.add(did.foreign as u64);
         put_back.add(did.put_back as u64);
         removed_again.add(did.removed_again as u64);
         let partition = self.partition.kind();
-        if did.foreign > 0 {
+        if did.foreign > 0 && is_news {
             tracing::warn!(
                 store = NAME,
                 partition,
@@ -360,11 +374,6 @@ impl Sharing {
             );
         }
     }
-}
-
-async fn nap(naps: &mut Naps) -> Result<()> {
-    tokio::time::sleep(naps.next().ok_or_else(unexpected)?).await;
-    Ok(())
 }
 
 fn disturbed() -> Error {

@@ -76,6 +76,15 @@ impl CacheStore for RedisPeerStore {
         self.documents.partitions(after, limit).await
     }
 
+    async fn partitions_with(
+        &self,
+        home_account_id: &str,
+        after: Option<&PartitionKey>,
+        limit: usize,
+    ) -> Result<Vec<PartitionKey>> {
+        self.document_store().listed(Some(home_account_id), after, limit).await
+    }
+
     async fn stamp(&self, partition: &PartitionKey) -> Result<Option<Version>> {
         self.documents.stamp(partition).await
     }

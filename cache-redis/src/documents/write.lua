@@ -29,7 +29,8 @@ end
 local digest = value and redis.sha1hex(value) or ''
 local revision = redis.call('HGET', beside, 'r') or ''
 -- Sent again, since the answer was lost.
-if revision == ARGV[4] then return {'ok', digest} end
+-- Others may have written since: the stamp is that of ours.
+if revision == ARGV[4] then return {'ok', redis.call('HGET', beside, 'd') or ''} end
 if lease and tonumber(ARGV[12]) < tonumber(redis.call('HGET', lease, 'f') or '0') then return {'fenced'} end
 if digest ~= ARGV[2] or revision ~= ARGV[3] then return {'changed'} end
 

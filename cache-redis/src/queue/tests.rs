@@ -1,6 +1,3 @@
-use std::future::Future as _;
-use std::task::{Context, Waker};
-
 use cache_core::{AccountRef, Blob, Entry, EntryId};
 
 use super::*;
@@ -149,27 +146,18 @@ fn a_line_lasts_until_who_has_its_turn_ends_it() {
 }
 
 #[test]
-fn whoever_waited_for_a_whole_try_that_failed_does_not_try_again() {
-    let turn = Turn::default();
-    let first = pollster::block_on(turn.take()).expect("it is free");
-    let mut nobody = Context::from_waker(Waker::noop());
-    let mut waiting = [Box::pin(turn.take()), Box::pin(turn.take())];
-    for one in &mut waiting {
-        assert!(one.as_mut().poll(&mut nobody).is_pending());
+fn no_line_is_left_of_what_is_gone() {
+    let queue = within(2);
+    for n in 0..100 {
+        assert!(queue.add(&user(&n.to_string()), access_token("1"), NOW));
     }
-    first.note_failure();
-    drop(first);
-    let [second, third] = waiting;
-    let second = pollster::block_on(second).expect("the first try had begun before");
-    second.note_failure();
-    drop(second);
-    assert!(pollster::block_on(third).is_none());
-    let late = pollster::block_on(turn.take()).expect("no try runs");
-    // One that did not fail.
-    let mut waiting = Box::pin(turn.take());
-    assert!(waiting.as_mut().poll(&mut nobody).is_pending());
-    drop(late);
-    assert!(pollster::block_on(waiting).is_some());
+    assert_eq!((queue.partitions().len(), counts(&queue)), (2, [100, 0, 98, 2]));
+    let turn = queue.turn(&user("99")).expect("there is a line");
+    queue.expire(UnixMillis(NOW.0 + 3_600_001));
+    assert_eq!(queue.partitions(), [user("99")], "somebody has its turn");
+    assert!(queue.is_turn(&user("99"), &turn));
+    queue.end_line(&user("99"));
+    assert!(!queue.has_lines());
 }
 
 #[test]
