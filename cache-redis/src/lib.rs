@@ -250,15 +250,14 @@
 //! - What shows without the key: how many partitions and entries of which sections there are, which of them belong to one account,
 //!   in which partitions too, their lengths, when they were written and when they expire.
 //! - Not covered: who may write to the server may delete, and put back an older copy of an entry, or of a whole server.
-//! - The least rule of an ACL for the store's user, on one server; in a cluster, and by its sentinels, also what its client asks
-//!   of them:
+//! - The least rule of an ACL for the store's user:
 //!
 //!   ```text
 //!   ~PREFIX:* +get +set +eval +evalsha +time +hget +hmget +hgetall +hscan +hset +hdel +pexpire +pttl +unlink
 //!   +zadd +zrangebylex +zrangebyscore +zscore +zrem
 //!   ```
 //!
-//!   For changes to be pushed, also `+ping +client|tracking`.
+//!   On the nodes of a cluster also `+cluster|slots +ping +asking`; for changes to be pushed, also `+ping +client|tracking`.
 //! - Use TLS (`rediss://`, with the feature `tls`, which is on) wherever the network is not yours alone.
 //!
 //! # In the server

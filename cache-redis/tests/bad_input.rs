@@ -12,11 +12,11 @@ use cache_core::{CacheStore as _, Change, Changes, EntryId, Error, ErrorKind, Pa
 use cache_redis::{RedisStore, RedisStoreBuilder};
 use cache_testkit::access_tokens::{ALICE, HOST, keys, put};
 use cache_testkit::entries::access_token;
-use cache_testkit::redis::{Reply, Server, is_installed};
+use cache_testkit::redis::{Cluster, Reply, Server, is_installed};
 
 use common::{
-    SHARED, at, at_url, entries, entry_field, failure, fields, names, only_partition, protected, protector,
-    protector_of, set_field,
+    PATIENCE, SHARED, at, at_url, entries, entry_field, failure, fields, names, only_partition, protected, protector,
+    protector_of, runtime, set_field,
 };
 
 /// Both ways to keep entries.
@@ -95,9 +95,17 @@ fn with_commands(commands: impl IntoIterator<Item = &'static str>) -> Server {
     Server::options().user("app", &format!("on >secret ~{PREFIX}:* +{commands}")).start()
 }
 
+/// What the client asks the nodes of a cluster for besides.
+const COMMANDS_OF_CLUSTERS: [&str; 3] = ["cluster|slots", "ping", "asking"];
+
 /// All that the store does, by a user of the server.
 fn use_all(server: &Server) -> Result<(), Error> {
     let store = at_url(&server.url_as("app", "secret")).protector(protector()).open().expect("a usable address");
+    use_all_of(&store, std::slice::from_ref(server))
+}
+
+/// The same with partitions in these servers.
+fn use_all_of(store: &RedisStore, servers: &[Server]) -> Result<(), Error> {
     let user = PartitionKey::user("alice.home");
     let entry = access_token("a").of(ALICE, HOST).entry();
     for partition in [&SHARED, &user] {
@@ -105,7 +113,7 @@ fn use_all(server: &Server) -> Result<(), Error> {
         let changes = Changes::new(vec![Change::put(entry.clone())]).with_fence("refresh", lease.fence());
         pollster::block_on(store.commit(partition, &changes))?;
         pollster::block_on(lease.release())?;
-        put(&store, partition, "b")?;
+        put(store, partition, "b")?;
         pollster::block_on(store.load(partition))?;
         pollster::block_on(store.find(partition, &entry.lookup_terms()))?;
         pollster::block_on(store.get(partition, std::slice::from_ref(&entry.id)))?;
@@ -118,10 +126,12 @@ fn use_all(server: &Server) -> Result<(), Error> {
     let removal = Changes::new(vec![Change::remove(EntryId::new("AccessToken", "b"))]);
     pollster::block_on(store.commit(&user, &removal))?;
     // Takes from the list those that were listed long ago.
-    for list in &names(server, "*:t") {
-        for tag in server.command(&["ZRANGE", list, "0", "-1"]).items() {
-            let Reply::Bytes(tag) = tag else { panic!("a tag") };
-            server.command(&[b"ZADD", list.as_bytes(), b"1", tag]);
+    for server in servers {
+        for list in &names(server, "*:t") {
+            for tag in server.command(&["ZRANGE", list, "0", "-1"]).items() {
+                let Reply::Bytes(tag) = tag else { panic!("a tag") };
+                server.command(&[b"ZADD", list.as_bytes(), b"1", tag]);
+            }
         }
     }
     pollster::block_on(store.partitions(None, 9)).map(drop)
@@ -144,6 +154,28 @@ fn the_least_rule_of_an_acl_is_enough_and_none_of_it_is_too_much() {
         let server = with_commands(COMMANDS.into_iter().filter(|command| *command != without));
         let error = use_all(&server).expect_err(without);
         assert_eq!((error.kind(), error.store()), (ErrorKind::Denied, Some("redis")), "without {without}: {error}");
+    }
+}
+
+#[test]
+fn in_a_cluster_the_rule_lets_the_client_ask_where_keys_are() {
+    if !is_installed() {
+        return;
+    }
+    let cluster = Cluster::start();
+    for node in cluster.nodes() {
+        let commands = COMMANDS.into_iter().chain(COMMANDS_OF_CLUSTERS).map(|command| format!("+{command}"));
+        let rule = ["ACL", "SETUSER", "app", "on", ">secret"].map(str::to_owned).into_iter();
+        let rule: Vec<String> = rule.chain([format!("~{PREFIX}:*")]).chain(commands).collect();
+        assert_eq!(node.command(&rule).to_string(), "OK");
+        node.command(&["ACL", "LOG", "RESET"]);
+    }
+    let store = RedisStore::cluster(cluster.urls()).deadline(PATIENCE).validation_deadline(PATIENCE);
+    let store = store.runtime(runtime()).credentials(Some("app"), "secret").protector(protector());
+    use_all_of(&store.open().expect("usable addresses"), &cluster.nodes()[..3]).expect("all that is needed");
+    for node in cluster.nodes() {
+        let refused = node.command(&["ACL", "LOG"]);
+        assert_eq!(refused.items().len(), 0, "nothing was refused: {refused}");
     }
 }
 
