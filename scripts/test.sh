@@ -33,7 +33,7 @@ if [ -n "$all" ]; then
     export TOKEN_CACHE_FULL_LENGTH=1
     cargo test --release --locked -p cache-file --test promises -- --nocapture
     cargo test --release --locked -p cache-sqlite --test promises --test power_loss -- --nocapture
-    cargo test --release --locked -p cache-redis --test conformance --test promises --test merging -- --nocapture
+    cargo test --release --locked -p cache-redis --test conformance --test promises --test merging --test large -- --nocapture
     cargo test --release --locked -p cache-redis --test drill -- --nocapture --test-threads 1
     unset TOKEN_CACHE_FULL_LENGTH
     cargo run --release --locked -p cache-cli -- demo
