@@ -1,10 +1,12 @@
 //! Which partitions there are: the keys of the other library keep no list, so that every server is searched.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use cache_core::{PartitionKey, Result};
 use futures_util::future::try_join_all;
+use redis::cluster_routing::Slot;
 use redis::{Cmd, Value};
 
 use super::belonging::may_hold;
@@ -80,19 +82,17 @@ async fn servers(shared: &Shared) -> Result<Vec<Vec<u8>>> {
     if !shared.names.is_cluster {
         return Ok(vec![named(0)]);
     }
-    let ask = |arguments: &[&[u8]]| {
-        let mut command = Cmd::new();
-        command.arg("CLUSTER").arg(arguments);
-        command
-    };
-    let Value::Array(ranges) = shared.inner.link.ask(&ask(&[b"SLOTS"])).await? else { return Err(unexpected()) };
+    let mut ask = Cmd::new();
+    ask.arg("CLUSTER").arg("SLOTS");
+    let Value::Array(ranges) = shared.inner.link.ask(&ask).await? else { return Err(unexpected()) };
     let mut unmet = Vec::new();
     for range in ranges {
         let Value::Array(range) = range else { return Err(unexpected()) };
         let [Value::Int(first), Value::Int(last), Value::Array(primary), ..] = &range[..] else {
             return Err(unexpected());
         };
-        unmet.push((*first..=*last, format!("{:?}", primary.get(..2))));
+        let [first, last] = [first, last].map(|slot| u16::try_from(*slot).map_err(|_| unexpected()));
+        unmet.push((first?..=last?, format!("{:?}", primary.get(..2))));
     }
     let mut servers = Vec::new();
     for n in 0.. {
@@ -100,10 +100,9 @@ async fn servers(shared: &Shared) -> Result<Vec<Vec<u8>>> {
             break;
         }
         let key = named(n);
-        let Value::Int(slot) = shared.inner.link.ask(&ask(&[b"KEYSLOT", &key])).await? else {
-            return Err(unexpected());
-        };
-        if let Some((_, server)) = unmet.iter().find(|(range, _)| range.contains(&slot)).cloned() {
+        let slot = Slot::for_key(&key);
+        let is_in = |range: &RangeInclusive<u16>| range.clone().any(|number| Slot::new(number) == Some(slot));
+        if let Some((_, server)) = unmet.iter().find(|(range, _)| is_in(range)).cloned() {
             unmet.retain(|(_, other)| *other != server);
             servers.push(key);
         }

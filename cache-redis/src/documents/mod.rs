@@ -107,7 +107,7 @@ impl RedisDocuments {
     }
 
     /// What was counted so far.
-    pub fn stats(&self) -> RedisPeerStats {
+    pub(super) fn stats(&self) -> RedisPeerStats {
         let Shared { inner, foreign, put_back, removed_again, .. } = &*self.shared;
         let counts = [&inner.link.unanswered, &inner.link.connections, foreign, put_back, removed_again];
         let [unanswered, connections, foreign, put_back, removed_again] = counts.map(Count::get);
