@@ -9,7 +9,7 @@ use cache_core::{CacheStore as _, ErrorKind};
 use cache_redis::RedisStore;
 use cache_testkit::redis::{Server, is_installed};
 
-use common::{PATIENCE, SHARED, block_on, failure};
+use common::{SHARED, block_on, failure, patient};
 
 #[test]
 fn a_server_behind_tls_is_known_by_its_certificate() {
@@ -17,7 +17,7 @@ fn a_server_behind_tls_is_known_by_its_certificate() {
         return;
     }
     let server = Server::options().tls().start();
-    let at = || RedisStore::at(server.url()).deadline(PATIENCE).validation_deadline(PATIENCE).insecure_plaintext();
+    let at = || patient(RedisStore::at(server.url())).insecure_plaintext();
     assert!(server.url().starts_with("rediss://"));
     let trusted = fs::read(server.ca_certificate()).expect("it was just made");
     let store = at().root_certificate(trusted).open().expect("a usable address");
@@ -26,7 +26,7 @@ fn a_server_behind_tls_is_known_by_its_certificate() {
     let another = Server::options().tls().start();
     let others = fs::read(another.ca_certificate()).expect("it was just made");
     for stranger in [at().root_certificate(others), at()] {
-        let stranger = stranger.deadline(std::time::Duration::from_secs(2)).open().expect("a usable address");
+        let stranger = stranger.open().expect("a usable address");
         assert_eq!(failure(block_on(stranger.stamp(&SHARED))).kind(), ErrorKind::Denied);
     }
     let error = failure(at().root_certificate("no certificate").open());
@@ -40,7 +40,7 @@ fn credentials_are_shown_and_never_told() {
     }
     let server = Server::options().user("app", "on >hunter2 ~* +@all").password("master").start();
     let bare = format!("redis://127.0.0.1:{}", server.port());
-    let at = |url: &str| RedisStore::at(url).deadline(PATIENCE).validation_deadline(PATIENCE).insecure_plaintext();
+    let at = |url: &str| patient(RedisStore::at(url)).insecure_plaintext();
     for builder in [
         at(&bare).credentials(Some("app"), "hunter2"),
         at(&bare).credentials(None, "master"),

@@ -16,7 +16,7 @@ use cache_testkit::access_tokens::{self, ALICE, HOST};
 use cache_testkit::entries::{access_token, account, refresh_token};
 use cache_testkit::redis::{Cluster, Server, is_installed};
 
-use common::{at, block_on, fields, names, protected, protector};
+use common::{at, block_on, fields, names, patient, protected, protector, runtime};
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 const HOUR: i64 = 3600;
@@ -86,7 +86,7 @@ fn an_account_is_signed_out_of_all_partitions_and_no_other_is() {
 fn the_same_holds_in_a_cluster() {
     if is_installed() {
         let cluster = Cluster::start();
-        let store = RedisStore::cluster(cluster.urls()).deadline(common::PATIENCE).runtime(common::runtime());
+        let store = patient(RedisStore::cluster(cluster.urls())).runtime(runtime());
         sign_out_everywhere(&store.protector(protector()).open().expect("usable addresses"));
     }
 }

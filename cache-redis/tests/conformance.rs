@@ -14,7 +14,7 @@ use cache_testkit::conformance::{Partitions, Place};
 use cache_testkit::promises::length;
 use cache_testkit::redis::{Cluster, Sentinels, Server, is_installed};
 
-use common::{PATIENCE, block_on, protector};
+use common::{block_on, patient, protector};
 
 /// A prefix of its own on servers that the tests of this program share.
 struct Prefix {
@@ -34,11 +34,7 @@ impl Prefix {
 #[async_trait]
 impl Place for Prefix {
     async fn open(&self) -> Result<Arc<dyn CacheStore>> {
-        let store = (self.store)()
-            .deadline(PATIENCE)
-            .validation_deadline(PATIENCE)
-            .prefix(&self.name)
-            .clock(Arc::clone(&self.clock));
+        let store = patient((self.store)()).prefix(&self.name).clock(Arc::clone(&self.clock));
         Ok(Arc::new(store.open()?))
     }
 
@@ -65,8 +61,7 @@ struct OfPeer {
 impl Place for OfPeer {
     async fn open(&self) -> Result<Arc<dyn CacheStore>> {
         let Prefix { name, clock, store } = &self.prefix;
-        let store = store().deadline(PATIENCE).validation_deadline(PATIENCE);
-        let store = store.prefix(format!("{name}-notes")).clock(Arc::clone(clock)).insecure_plaintext();
+        let store = patient(store()).prefix(format!("{name}-notes")).clock(Arc::clone(clock)).insecure_plaintext();
         // Entries as they are, in no library's form: some cases are about what no library would write.
         Ok(Arc::new((self.layout)(store, format!("{name}:")).profile(Profile::default()).open()?))
     }

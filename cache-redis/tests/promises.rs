@@ -17,7 +17,7 @@ use cache_testkit::random::Random;
 use cache_testkit::redis::{Cluster, Server, is_installed};
 use cache_testkit::worker_name;
 
-use common::{SHARED, at_url, names, protected_at, protector, runtime};
+use common::{SHARED, at_url, names, patient, protected_at, protector, runtime};
 
 fn add(store: &RedisStore, key: &str) {
     let committed = put(store, &SHARED, key).expect("an update of a usable store");
@@ -74,7 +74,7 @@ fn processes_that_all_make_the_store_lose_nothing() {
 const BETWEEN_URLS: char = ' ';
 
 fn clustered_at(urls: &str) -> RedisStore {
-    let store = RedisStore::cluster(urls.split(BETWEEN_URLS)).deadline(common::PATIENCE).runtime(runtime());
+    let store = patient(RedisStore::cluster(urls.split(BETWEEN_URLS))).runtime(runtime());
     store.protector(protector()).open().expect("usable addresses")
 }
 

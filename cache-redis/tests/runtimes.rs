@@ -12,7 +12,7 @@ use cache_testkit::entries::access_token;
 use cache_testkit::redis::{Cluster, Reply, Sentinels, Server, is_installed};
 use tokio::runtime::Builder;
 
-use common::{PATIENCE, SHARED, only_partition, protected, protector, wait_until};
+use common::{SHARED, only_partition, patient, protected, protector, wait_until};
 
 fn puts(keys: &[&str]) -> Changes {
     let put = |key: &&str| Change::put(access_token(key).of(ALICE, HOST).secret(&secret_of(key)).entry());
@@ -21,7 +21,7 @@ fn puts(keys: &[&str]) -> Changes {
 
 /// A store that has no runtime of its own, over one server, a cluster, or what sentinels name.
 fn open(store: RedisStoreBuilder) -> RedisStore {
-    store.deadline(PATIENCE).protector(protector()).open().expect("usable addresses")
+    patient(store).protector(protector()).open().expect("usable addresses")
 }
 
 /// As programs of tests have them: one each.

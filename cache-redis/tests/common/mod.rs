@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use cache_core::{Error, PartitionKey, Protector, Result};
 use cache_crypto::{Envelope, Key};
 use cache_redis::{RedisStore, RedisStoreBuilder};
+use cache_testkit::access_tokens::keys;
 use cache_testkit::process::DEADLINE;
 use cache_testkit::redis::{Reply, Server};
 use tokio::runtime::{Handle, Runtime};
@@ -21,6 +22,9 @@ pub(crate) const SHARED: PartitionKey = PartitionKey::Shared;
 
 /// A loaded machine needs more patience than a web app has.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a web app has. Whatever must be answered within it may fail on a machine that stands still for a moment.
+pub(crate) const SHORT: Duration = Duration::from_secs(1);
 
 /// What all connections of a test program run on.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
@@ -50,7 +54,18 @@ pub(crate) fn at(server: &Server) -> RedisStoreBuilder {
 
 /// A store that can be called from any thread.
 pub(crate) fn at_url(url: &str) -> RedisStoreBuilder {
-    RedisStore::at(url).deadline(PATIENCE).validation_deadline(PATIENCE).runtime(runtime())
+    patient(RedisStore::at(url)).runtime(runtime())
+}
+
+/// A store that waits as long as a loaded machine may need. Both deadlines: what a store goes by is validated now and then by
+/// whatever it is asked.
+pub(crate) fn patient(store: RedisStoreBuilder) -> RedisStoreBuilder {
+    store.deadline(PATIENCE).validation_deadline(PATIENCE)
+}
+
+/// A store that gives up soon.
+pub(crate) fn impatient(server: &Server) -> RedisStoreBuilder {
+    at(server).deadline(SHORT)
 }
 
 pub(crate) fn protected(server: &Server) -> RedisStore {
@@ -59,6 +74,24 @@ pub(crate) fn protected(server: &Server) -> RedisStore {
 
 pub(crate) fn protected_at(url: &str) -> RedisStore {
     at_url(url).protector(protector()).open().expect("a usable address")
+}
+
+/// The store, once it is connected. By reads, since a commit that a loaded machine keeps waiting would be queued, and counted.
+#[track_caller]
+pub(crate) fn connected(store: RedisStore) -> RedisStore {
+    read(&store);
+    store
+}
+
+/// What the store finds once it is answered in time.
+#[track_caller]
+pub(crate) fn read(store: &RedisStore) -> Vec<String> {
+    let mut found = None;
+    wait_until(|| {
+        found = keys(store, &SHARED).ok();
+        found.is_some()
+    });
+    found.expect("waited for")
 }
 
 /// The names of all keys in the server that match the pattern, in order.
@@ -105,6 +138,13 @@ pub(crate) fn entry_field(tag: &[u8]) -> Vec<u8> {
 
 pub(crate) fn failure<T: std::fmt::Debug>(result: Result<T>) -> Error {
     result.expect_err("this must not succeed")
+}
+
+/// What the page of a Prometheus exporter says of this series, which it must.
+#[track_caller]
+pub(crate) fn number(page: &str, series: &str) -> u64 {
+    let value = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no number of {series} in\n{page}"))
 }
 
 /// Returns once it holds.
