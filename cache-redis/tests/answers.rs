@@ -14,12 +14,13 @@ use cache_testkit::access_tokens::{keys, put};
 use cache_testkit::redis::{Server, is_installed};
 
 use common::proxy::{Asked, in_front_of};
-use common::{SHARED, at, at_url, failure, names, only_partition, protected, protector, runtime, wait_until};
-
-const SHORT: Duration = Duration::from_secs(1);
+use common::{
+    SHARED, SHORT, at, at_url, connected, failure, impatient, names, only_partition, patient, protected, protector,
+    runtime, wait_until,
+};
 
 fn open(store: RedisStoreBuilder) -> RedisStore {
-    store.deadline(SHORT).runtime(runtime()).protector(protector()).open().expect("usable addresses")
+    store.runtime(runtime()).protector(protector()).open().expect("usable addresses")
 }
 
 #[track_caller]
@@ -40,10 +41,10 @@ fn a_place_of_another_kind_is_told() {
     }
     let server = Server::start();
     let no_such_database = format!("redis://127.0.0.1:{}/99", server.port());
-    assert_told(&open(RedisStore::at(no_such_database)), ErrorKind::InvalidInput);
-    assert_told(&open(RedisStore::cluster([server.url()])), ErrorKind::InvalidInput);
-    assert_told(&open(RedisStore::at(server.url()).credentials(None, "needless")), ErrorKind::Denied);
-    let error = failure(keys(&open(RedisStore::sentinel([server.url()], "primary")), &SHARED));
+    assert_told(&open(patient(RedisStore::at(no_such_database))), ErrorKind::InvalidInput);
+    assert_told(&open(patient(RedisStore::cluster([server.url()]))), ErrorKind::InvalidInput);
+    assert_told(&open(at(&server).credentials(None, "needless")), ErrorKind::Denied);
+    let error = failure(keys(&open(RedisStore::sentinel([server.url()], "primary").deadline(SHORT)), &SHARED));
     assert!(matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::InvalidInput), "{:?} {error}", error.kind());
     for nowhere in [RedisStore::cluster([""; 0]), RedisStore::sentinel([""; 0], "primary")] {
         assert_eq!(failure(nowhere.protector(protector()).open()).kind(), ErrorKind::InvalidInput);
@@ -57,8 +58,8 @@ fn a_server_that_runs_somebodys_long_script_is_unavailable_and_works_after_it() 
         return;
     }
     let server = Server::options().setting("lua-time-limit 50").start();
-    let store = open(at(&server));
-    put(&store, &SHARED, "a").expect("written");
+    put(&protected(&server), &SHARED, "a").expect("written");
+    let store = connected(open(impatient(&server)));
     let mut somebody = server.connect();
     somebody.send(&["EVAL", "while true do end", "0"]).expect("sent");
     // It answers nothing at all until the limit, and then this.
@@ -76,7 +77,7 @@ fn a_server_that_takes_no_more_clients_is_unavailable() {
     let server = Server::start();
     let mut one = server.connect();
     assert_eq!(one.command(&["CONFIG", "SET", "maxclients", "1"]).expect("a server").to_string(), "OK");
-    let store = open(at(&server));
+    let store = open(impatient(&server));
     assert_told(&store, ErrorKind::Unavailable);
     assert_eq!(one.command(&["CONFIG", "SET", "maxclients", "100"]).expect("a server").to_string(), "OK");
     wait_until(|| put(&store, &SHARED, "a").is_ok());
@@ -132,8 +133,8 @@ fn nonsense_is_an_error_and_nothing_is_lost_by_it() {
                 (lies.load(Ordering::SeqCst) && is_script).then(|| nonsense.to_vec())
             }
         });
-        let store = open(at_url(&url));
-        put(&store, &SHARED, "a").expect("written");
+        put(&protected(&server), &SHARED, "a").expect("written");
+        let store = connected(open(at_url(&url).deadline(SHORT)));
         lies.store(true, Ordering::SeqCst);
         let what = String::from_utf8_lossy(nonsense);
         let put_b = failure(put(&store, &SHARED, "b"));

@@ -378,7 +378,7 @@ fn an_entry_that_the_server_never_takes_is_refused_and_others_go_on() {
         return;
     }
     let server = Server::options().setting("proto-max-bulk-len 1mb").start();
-    let store = at(&server).deadline(Duration::from_secs(2)).protector(protector()).open().expect("a usable address");
+    let store = at(&server).protector(protector()).open().expect("a usable address");
     put(&store, &SHARED, "before").expect("written");
     let entry = access_token("huge").of(ALICE, HOST).secret(&"x".repeat(3 << 20)).entry();
     let error = failure(pollster::block_on(store.commit(&SHARED, &Changes::new(vec![Change::put(entry)]))));

@@ -14,13 +14,12 @@ use cache_testkit::access_tokens::{keys, put};
 use cache_testkit::process::DEADLINE;
 use cache_testkit::redis::{Cluster, Sentinels, Server, is_installed};
 
-use common::{PATIENCE, SHARED, at, at_url, failure, only_partition, protected, protector, proxy, runtime, wait_until};
-
-/// What a web app has.
-const SHORT: Duration = Duration::from_secs(1);
+use common::{
+    SHARED, SHORT, at_url, failure, only_partition, patient, protected, protector, proxy, read, runtime, wait_until,
+};
 
 fn impatient(server: &Server) -> RedisStore {
-    at(server).deadline(SHORT).protector(protector()).open().expect("a usable address")
+    common::impatient(server).protector(protector()).open().expect("a usable address")
 }
 
 #[test]
@@ -34,7 +33,7 @@ fn what_was_acknowledged_is_there_after_a_kill_and_the_store_goes_on() {
     for n in 0..3 {
         for store in [&patient, &impatient] {
             let key = format!("{n}-{}", acknowledged.len());
-            put(store, &SHARED, &key).expect("written");
+            wait_until(|| put(store, &SHARED, &key).is_ok());
             acknowledged.push(key);
         }
         server.kill();
@@ -53,7 +52,7 @@ fn what_was_acknowledged_is_there_after_a_kill_and_the_store_goes_on() {
         wait_until(|| keys(&impatient, &SHARED).is_ok() && impatient.stats().queued_now == 0);
         let stored = [&acknowledged[..], &["queued".to_owned()]].concat();
         for store in [&patient, &impatient, &protected(&server)] {
-            assert_eq!(keys(store, &SHARED).expect("it is back"), stored);
+            assert_eq!(read(store), stored);
         }
     }
 }
@@ -84,7 +83,7 @@ fn a_server_that_hangs_is_unavailable_and_works_when_it_goes_on() {
     }
     let server = Server::start();
     let (known, never_connected) = (impatient(&server), impatient(&server));
-    put(&known, &SHARED, "before").expect("written");
+    wait_until(|| put(&known, &SHARED, "before").is_ok());
     for _ in 0..2 {
         server.stop();
         for store in [&known, &never_connected] {
@@ -98,7 +97,7 @@ fn a_server_that_hangs_is_unavailable_and_works_when_it_goes_on() {
         for store in [&known, &never_connected] {
             wait_until(|| put(store, &SHARED, "after").is_ok());
             // What it did with the request that nobody waits for any more is unknown.
-            let mut found = keys(store, &SHARED).expect("read");
+            let mut found = read(store);
             found.retain(|key| key != "unknown");
             assert_eq!(found, ["after", "before"]);
         }
@@ -191,7 +190,7 @@ fn writes_go_on_after_a_fail_over_by_sentinels() {
     }
     let mut sentinels = Sentinels::start();
     let open = || {
-        let store = RedisStore::sentinel(sentinels.urls(), Sentinels::NAME).deadline(PATIENCE).runtime(runtime());
+        let store = patient(RedisStore::sentinel(sentinels.urls(), Sentinels::NAME)).runtime(runtime());
         store.protector(protector()).open().expect("usable addresses")
     };
     let (idle, store) = (open(), open());
@@ -217,7 +216,7 @@ fn writes_go_on_after_a_fail_over_in_a_cluster() {
         return;
     }
     let mut cluster = Cluster::start();
-    let store = RedisStore::cluster(cluster.urls()).deadline(PATIENCE).runtime(runtime());
+    let store = patient(RedisStore::cluster(cluster.urls())).runtime(runtime());
     let store = store.protector(protector()).open().expect("usable addresses");
     put(&store, &SHARED, "before").expect("written");
     // Braces make the slot: the partition's key is on one of the primaries.

@@ -12,13 +12,20 @@ use cache_core::{
     CacheStore as _, Change, Changes, Clock, EntryId, Error, ErrorKind, Guard, ManualClock, PartitionKey, Result,
     UnixMillis, UnixSeconds,
 };
+use cache_redis::{RedisStore, RedisStoreBuilder};
 use cache_testkit::access_tokens::{ALICE, HOST, anybodys_keys, keys, put, secret_of};
 use cache_testkit::entries::{access_token, refresh_token};
 use cache_testkit::redis::{Server, is_installed};
 use pollster::block_on;
 
-use common::nodes::{NO_REPLICAS, Nodes, SHORT, commit, is_queued, remove_account, written};
-use common::{SHARED, at, failure, protected, protector, wait_until};
+use common::nodes::{NO_REPLICAS, Nodes, commit, is_queued, remove_account, written};
+use common::{SHARED, SHORT, connected, failure, impatient, protected, protector, wait_until};
+
+/// A store that is connected to the server, where the partition holds `before`. Another store has written it.
+fn open(server: &Server, store: RedisStoreBuilder) -> RedisStore {
+    put(&protected(server), &SHARED, "before").expect("written");
+    connected(store.protector(protector()).open().expect("a usable address"))
+}
 
 fn is_refused(result: Result<impl std::fmt::Debug>) -> Error {
     let error = failure(result);
@@ -32,8 +39,7 @@ fn what_failed_while_the_server_was_gone_is_written_by_itself() {
         return;
     }
     let mut server = Server::options().appendonly().start();
-    let store = at(&server).deadline(SHORT).protector(protector()).open().expect("a usable address");
-    put(&store, &SHARED, "before").expect("written");
+    let store = open(&server, impatient(&server));
     server.kill();
     // More than it takes until the others fail at once.
     for n in 0..8 {
@@ -42,8 +48,8 @@ fn what_failed_while_the_server_was_gone_is_written_by_itself() {
     }
     assert_eq!((store.stats().queued_now, store.stats().replayed), (8, 0));
     server.restart();
-    wait_until(|| store.stats().queued_now == 0);
-    assert_eq!(store.stats().replayed, 8);
+    wait_until(|| store.stats().replayed == 8);
+    assert_eq!(store.stats().queued_now, 0);
     let found = keys(&protected(&server), &SHARED).expect("read");
     assert_eq!((found.len(), &*found[0]), (9, "before"));
 }
@@ -219,11 +225,7 @@ fn two_nodes_queue_for_one_partition() {
         return;
     }
     let mut server = Server::options().appendonly().start();
-    let open = || at(&server).deadline(SHORT).protector(protector()).open().expect("a usable address");
-    let nodes = [open(), open()];
-    for node in &nodes {
-        put(node, &SHARED, "before").expect("written");
-    }
+    let nodes = [(); 2].map(|()| open(&server, impatient(&server)));
     server.kill();
     for n in 0..6 {
         for (node, store) in nodes.iter().enumerate() {
@@ -231,9 +233,7 @@ fn two_nodes_queue_for_one_partition() {
         }
     }
     server.restart();
-    for node in &nodes {
-        wait_until(|| node.stats().queued_now == 0);
-    }
+    nodes.iter().for_each(written);
     let found = keys(&protected(&server), &SHARED).expect("read");
     assert_eq!(found.len(), 13, "{found:?}");
 }
@@ -244,8 +244,7 @@ fn a_caller_who_is_gone_has_queued_it_all_the_same() {
         return;
     }
     let server = Server::start();
-    let store = at(&server).deadline(SHORT).protector(protector()).open().expect("a usable address");
-    put(&store, &SHARED, "before").expect("written");
+    let store = open(&server, impatient(&server));
     server.stop();
     let changes =
         Changes::new(vec![Change::put(access_token("gone").of(ALICE, HOST).secret(&secret_of("gone")).entry())]);
@@ -255,7 +254,7 @@ fn a_caller_who_is_gone_has_queued_it_all_the_same() {
     wait_until(|| store.stats().queued == 1);
     server.go_on();
     wait_until(|| store.stats().replayed == 1);
-    assert_eq!(keys(&store, &SHARED).expect("read"), ["before", "gone"]);
+    assert_eq!(keys(&protected(&server), &SHARED).expect("read"), ["before", "gone"]);
 }
 
 #[test]
@@ -264,10 +263,7 @@ fn a_full_queue_says_so() {
         return;
     }
     let mut server = Server::options().appendonly().start();
-    let builder = at(&server).deadline(SHORT).protector(protector());
-    let (small, none) =
-        [(2, 1 << 20), (0, 1 << 20)].map(|(n, bytes)| builder.clone().queue(n, bytes).open().expect("usable")).into();
-    put(&small, &SHARED, "before").expect("written");
+    let [small, none] = [2, 0].map(|changes| open(&server, impatient(&server).queue(changes, 1 << 20)));
     server.kill();
     is_refused(put(&none, &SHARED, "nowhere"));
     let refresh = |key: &str| Change::put(refresh_token(key).of(ALICE, HOST).entry());
@@ -309,9 +305,8 @@ fn a_program_that_ends_is_told_what_is_left() {
         return;
     }
     let mut server = Server::options().appendonly().start();
-    let store = at(&server).deadline(SHORT).protector(protector()).open().expect("a usable address");
+    let store = open(&server, impatient(&server));
     block_on(store.flush(Duration::ZERO)).expect("nothing is queued");
-    put(&store, &SHARED, "before").expect("written");
     server.kill();
     let bob = PartitionKey::user("bob");
     for partition in [&SHARED, &bob] {
@@ -335,10 +330,17 @@ fn the_queue_ends_with_its_store() {
     let nodes = Nodes::start();
     nodes.refuse(NO_REPLICAS);
     is_queued(put(&nodes.disturbed, &SHARED, "lost"));
-    let Nodes { server: _server, disturbed, other, refusal } = nodes;
+    let Nodes { server, disturbed, other, refusal } = nodes;
+    assert_eq!(clients(&server), 2);
     drop(disturbed);
+    // Nor is it connected any more.
+    wait_until(|| clients(&server) == 1);
     *refusal.lock().expect("no panic") = None;
-    // Longer than the pause until it would be tried again.
-    std::thread::sleep(Duration::from_secs(2));
     assert_eq!(keys(&other, &SHARED).expect("read"), ["before"]);
+}
+
+/// How many stores are connected to the server; tests look into it by another kind of connection.
+fn clients(server: &Server) -> usize {
+    let list = server.command(&["CLIENT", "LIST"]).to_string();
+    list.lines().filter(|client| client.contains(" addr=127.0.0.1:")).count()
 }
