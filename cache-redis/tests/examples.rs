@@ -23,12 +23,12 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use common::{at, block_on, protected, protector, runtime, wait_until};
+use common::{SHORT, block_on, number, protected, protector, runtime, wait_until};
 
 /// A store as the examples open it, which waits for no server for long.
 fn impatient(server: &Server) -> RedisStore {
-    let second = Duration::from_secs(1);
-    at(server).deadline(second).validation_deadline(second / 4).protector(protector()).open().expect("a usable address")
+    let store = common::impatient(server).validation_deadline(SHORT / 4);
+    store.protector(protector()).open().expect("a usable address")
 }
 
 #[test]
@@ -150,8 +150,7 @@ impl WebApp {
     #[track_caller]
     fn number(&self, series: &str) -> u64 {
         let (_, page) = self.ask("GET", "/metrics");
-        let value = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no number of {series} in\n{page}"))
+        number(&page, series)
     }
 
     /// Ends as it should: it answers what is under way, and leaves nothing unwritten.

@@ -17,12 +17,9 @@ use cache_testkit::secrets::{Exposure, capture_traces};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use common::{
-    SHARED, at, at_url, block_on, entries, entry_field, failure, only_partition, protector, proxy, set_field,
-    wait_until,
+    SHARED, SHORT, at, at_url, block_on, connected, entries, entry_field, failure, impatient, number, only_partition,
+    protector, proxy, set_field, wait_until,
 };
-
-/// What a web app has.
-const SHORT: Duration = Duration::from_secs(1);
 
 /// An exporter of a test's own.
 struct Page(PrometheusRecorder);
@@ -43,9 +40,7 @@ impl Page {
     /// What the page says of this series.
     #[track_caller]
     fn get(&self, series: &str) -> u64 {
-        let page = self.text();
-        let value = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no number of {series} in\n{page}"))
+        number(&self.text(), series)
     }
 
     /// Depth and bytes of the queue, and what became of commits that were queued.
@@ -66,16 +61,20 @@ fn an_outage_shows_and_so_does_its_end() {
     }
     let page = Page::new();
     let mut server = Server::options().appendonly().start();
-    let open = || page.open(at(&server).deadline(SHORT).queue(2, 1 << 20).protector(protector()));
-    let (store, other) = (open(), open());
+    let patient = [(); 2].map(|()| page.open(at(&server).protector(protector())));
     assert_eq!(page.get("token_cache_connections"), 0);
-    for store in [&store, &other] {
+    for store in &patient {
         put(store, &SHARED, "before").expect("written");
     }
     assert_eq!(page.get("token_cache_connections"), 2);
     assert_eq!((page.get("token_cache_breaker_state"), page.get("token_cache_unanswered")), (0, 0));
     assert_eq!(page.queue(), [0, 0, 0, 0]);
+    drop(patient);
 
+    // From here on nobody waits for long.
+    let open = || connected(page.open(impatient(&server).queue(2, 1 << 20).protector(protector())));
+    let (store, other) = (open(), open());
+    assert_eq!((page.get("token_cache_breaker_state"), page.queue()), (0, [0, 0, 0, 0]));
     server.kill();
     for n in 0..5 {
         failure(put(&store, &SHARED, &format!("{n}")));
@@ -95,7 +94,8 @@ fn an_outage_shows_and_so_does_its_end() {
     assert_eq!(page.queue(), [2, 6, 0, 3], "what it had queued is gone");
 
     server.restart();
-    wait_until(|| store.stats().queued_now == 0);
+    // What has left the queue is counted a moment later.
+    wait_until(|| page.get("token_cache_queue_commits{event=\"replayed\"}") == 2);
     assert_eq!(page.queue(), [0, 6, 2, 3]);
     wait_until(|| page.get("token_cache_breaker_state") == 0);
     let stats = store.stats();
@@ -109,7 +109,7 @@ fn a_store_that_ends_in_an_outage_takes_its_share_along() {
     }
     let page = Page::new();
     let mut server = Server::start();
-    let store = page.open(at(&server).deadline(SHORT).protector(protector()));
+    let store = page.open(impatient(&server).protector(protector()));
     server.kill();
     wait_until(|| {
         failure(keys(&store, &SHARED));
@@ -182,11 +182,12 @@ fn what_an_operator_must_know_is_told_once() {
         move |_| is_away.load(Ordering::SeqCst).then(|| b"-LOADING Redis is loading the dataset in memory\r\n".to_vec())
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("threads");
+    let store = RedisStore::at(&url).deadline(SHORT).validation_deadline(SHORT).protector(protector());
+    let store = store.open().expect("a usable address");
+    wait_until(|| runtime.block_on(store.stamp(&SHARED)).is_ok());
     // On this thread alone, whose traces are captured.
     let traces = capture_traces(|| {
         runtime.block_on(async {
-            let store = RedisStore::at(&url).deadline(SHORT).protector(protector()).open().expect("a usable address");
-            store.stamp(&SHARED).await.expect("there");
             is_away.store(true, Ordering::SeqCst);
             for _ in 0..9 {
                 failure(store.remove(&SHARED).await);
