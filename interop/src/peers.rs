@@ -4,11 +4,12 @@ use std::env;
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::flows;
@@ -157,17 +158,7 @@ impl Peer {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{} does not start: {error}", self.name));
-        let (sender, lines) = channel();
-        let stdout = BufReader::new(child.stdout.take().expect("asked for above"));
-        std::thread::spawn(move || {
-            // A last line that is no JSON was cut by a kill.
-            let parsed = stdout.lines().map_while(Result::ok).filter_map(|line| serde_json::from_str(&line).ok());
-            for line in parsed {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
+        let lines = spoken(child.stdout.take().expect("asked for above"));
         let stdin = child.stdin.take();
         let doing = format!("{} {}", self.name, arguments.join(" "));
         Running { doing, child, stdin, lines }
@@ -267,6 +258,20 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What the process says in lines of JSON, until its output ends. Other lines say nothing: one that was cut by a kill, for one.
+pub(crate) fn spoken<T: DeserializeOwned + Send + 'static>(stdout: ChildStdout) -> Receiver<T> {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        let lines = BufReader::new(stdout).lines().map_while(Result::ok);
+        for line in lines.filter_map(|line| serde_json::from_str(&line).ok()) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
 }
 
 /// The path of MSAL.NET's program: `NET_PEER`, else one in a folder beside the repository, else where `run.sh` builds it.

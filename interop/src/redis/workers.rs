@@ -1,12 +1,13 @@
 //! The processes that get tokens.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::io::Write as _;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
 use clap::ValueEnum as _;
 
 use super::{Answer, Layout, Order, now_millis};
-use crate::peers::{Peer, installed};
+use crate::peers::{DEADLINE, Peer, installed, spoken};
 
 /// A process that gets tokens.
 #[derive(Debug)]
@@ -14,7 +15,7 @@ pub struct Worker {
     name: &'static str,
     child: Child,
     stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
+    answers: Receiver<Answer>,
 }
 
 impl Worker {
@@ -55,8 +56,8 @@ impl Worker {
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = child.unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        let stdout = BufReader::new(stdout.expect("asked for above"));
-        Self { name, child, stdin: stdin.expect("asked for above"), stdout }
+        let answers = spoken(stdout.expect("asked for above"));
+        Self { name, child, stdin: stdin.expect("asked for above"), answers }
     }
 
     /// Whose it is.
@@ -70,13 +71,10 @@ impl Worker {
     }
 
     fn hear(&mut self) -> Answer {
-        loop {
-            let mut line = String::new();
-            let length = self.stdout.read_line(&mut line);
-            assert!(matches!(length, Ok(1..)), "{} has ended without an answer", self.name);
-            if let Ok(answer) = serde_json::from_str(&line) {
-                return answer;
-            }
+        match self.answers.recv_timeout(DEADLINE) {
+            Ok(answer) => answer,
+            Err(RecvTimeoutError::Disconnected) => panic!("{} has ended without an answer", self.name),
+            Err(RecvTimeoutError::Timeout) => panic!("{} gives no answer for {DEADLINE:?}", self.name),
         }
     }
 }
@@ -91,7 +89,7 @@ impl Drop for Worker {
 /// Gives all workers the same order, for the same moment; answers what each has done.
 ///
 /// # Panics
-/// If one ends.
+/// If one ends, or does not answer within [`DEADLINE`].
 pub fn ask(workers: &mut [Worker], order: &Order) -> Vec<Answer> {
     let order = Order { at: now_millis() + 15, ..order.clone() };
     for worker in &mut *workers {
