@@ -1,6 +1,7 @@
 //! What the partition of a user of a web app takes in Redis.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use benches::NOW;
 use benches::users::{partition, sign_in};
@@ -14,6 +15,9 @@ use crate::table::Table;
 
 /// So many partitions are measured together.
 const USERS: usize = 2_000;
+
+/// How long the server may take for an answer before the measurement is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const MEASURED: &str = "what a partition adds to `used_memory` of the server, with its place in the lists, of 2,000 partitions: as many \
                         access tokens of 1.5 kB, a refresh token of 1.3 kB, an ID token of 0.7 kB, and an account";
@@ -29,7 +33,7 @@ pub(crate) fn measure(table: &mut Table) {
     for access_tokens in [1, 3] {
         for form in ["plaintext", "protected"] {
             server.command(&["FLUSHALL"]);
-            let store = RedisStore::at(server.url());
+            let store = RedisStore::at(server.url()).deadline(PATIENCE).validation_deadline(PATIENCE);
             let store =
                 if form == "protected" { store.protector(Arc::clone(&protector)) } else { store.insecure_plaintext() };
             let cache = PersistedTokenCache::builder(store.open().expect("a usable address")).build();

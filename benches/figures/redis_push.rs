@@ -21,6 +21,8 @@ const ROUNDS: usize = 201;
 const CHANGES: usize = 1_000;
 /// Users whose tokens are changed in turn, each in a partition of its own.
 const USERS: usize = 100;
+/// How long anything may take before the measurement is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How late a change may be seen, in nanoseconds.
 const LAG: f64 = 100e6;
 
@@ -37,10 +39,13 @@ pub(crate) fn measure(table: &mut Table) {
 /// A cache that the server tells what changes.
 fn node(server: &Server, runtime: &Runtime, prefix: &str) -> PersistedTokenCache {
     let store = RedisStore::at(server.url()).prefix(prefix).runtime(runtime.handle().clone());
-    // Large commits are given time.
-    let store = store.deadline(Duration::from_secs(60)).insecure_plaintext().open().expect("a usable address");
+    // Large commits are given time, and so is a loaded machine.
+    let store = store.deadline(PATIENCE).validation_deadline(PATIENCE).insecure_plaintext();
+    let store = store.open().expect("a usable address");
     let cache = persisted(store.clone(), Freshness::push());
+    let began = Instant::now();
     while !store.stats().watching {
+        assert!(began.elapsed() < PATIENCE, "the server pushes no changes");
         std::thread::sleep(Duration::from_millis(1));
     }
     cache
@@ -97,7 +102,9 @@ fn lag(table: &mut Table, server: &Server, runtime: &Runtime) {
             let partition = &users[n % USERS];
             renew(partition, n);
             let began = Instant::now();
-            while !is_seen(partition, n) {}
+            while !is_seen(partition, n) {
+                assert!(began.elapsed() < PATIENCE, "the change is not seen");
+            }
             nanoseconds(began.elapsed())
         })
         .collect();
