@@ -45,11 +45,11 @@ pub(crate) struct Queue {
     commits: Share,
     bytes: Share,
     /// How many were ever taken in.
-    pub(crate) queued: Count,
+    queued: Count,
     /// How many of these were sent.
-    pub(crate) replayed: Count,
+    replayed: Count,
     /// How many were given up: too old, in the way of what matters more, or refused by the server.
-    pub(crate) dropped: Count,
+    dropped: Count,
 }
 
 /// In the order in which they came, and by what they are looked for.
@@ -206,6 +206,13 @@ impl Queue {
     pub(crate) fn size(&self) -> (usize, usize) {
         let waiting = self.waiting();
         (waiting.writes.len(), waiting.weight.bytes)
+    }
+
+    /// The same, with what was ever taken in, was sent, and was given up, at one moment.
+    pub(crate) fn account(&self) -> ((usize, usize), [u64; 3]) {
+        let waiting = self.waiting();
+        let counts = [&self.queued, &self.replayed, &self.dropped].map(Count::get);
+        ((waiting.writes.len(), waiting.weight.bytes), counts)
     }
 
     /// Returns once nothing waits.

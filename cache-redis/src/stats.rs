@@ -38,8 +38,7 @@ impl RedisStore {
         let inner = self.shared();
         let [unanswered, connections] = [&inner.link.unanswered, &inner.link.connections].map(Count::get);
         let queue = &inner.queue;
-        let (queued_now, queued_bytes) = queue.size();
-        let [queued, replayed, dropped] = [&queue.queued, &queue.replayed, &queue.dropped].map(Count::get);
+        let ((queued_now, queued_bytes), [queued, replayed, dropped]) = queue.account();
         let watching = &inner.watch.watching;
         RedisStats {
             unanswered,

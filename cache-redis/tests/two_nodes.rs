@@ -44,17 +44,17 @@ struct Nodes {
     _server: Server,
     clock: Arc<ManualClock>,
     partition: PartitionKey,
-    nodes: [PersistedTokenCache; 2],
+    caches: [PersistedTokenCache; 2],
 }
 
 impl Nodes {
     fn start() -> Self {
         let (server, clock) = (Server::start(), Arc::new(ManualClock::at(NOW)));
-        let nodes = [(); 2].map(|()| {
+        let caches = [(); 2].map(|()| {
             let cache = PersistedTokenCache::builder(protected(&server));
             cache.clock(Arc::clone(&clock) as Arc<dyn Clock>).build()
         });
-        Self { _server: server, clock, partition: PartitionKey::user(ALICE), nodes }
+        Self { _server: server, clock, partition: PartitionKey::user(ALICE), caches }
     }
 
     fn sign_in(&self, node: usize) {
@@ -67,7 +67,7 @@ impl Nodes {
     }
 
     fn write<T>(&self, node: usize, change: impl FnOnce(&mut TokenCache) -> T) -> T {
-        let updated = block_on(self.nodes[node].update(&self.partition, change)).expect("updated");
+        let updated = block_on(self.caches[node].update(&self.partition, change)).expect("updated");
         assert_eq!(updated.skipped, []);
         updated.value
     }
@@ -76,7 +76,7 @@ impl Nodes {
     fn find(&self, node: usize, name: &str) -> Option<String> {
         let scope = format!("api://{name}/.default");
         let query = AccessTokenQuery::user(ALICE, "client", &*scope).with_environment(HOST).with_realm("home");
-        let found = block_on(self.nodes[node].access_token(&self.partition, &query)).expect("reach");
+        let found = block_on(self.caches[node].access_token(&self.partition, &query)).expect("reach");
         found.map(|token| token.secret.expose().to_owned())
     }
 
@@ -86,7 +86,7 @@ impl Nodes {
             let query = RefreshTokenQuery::user(ALICE, "client", HOST);
             tokens.refresh_tokens(&query).first().map(|(_, token)| token.secret.expose().to_owned())
         };
-        block_on(self.nodes[node].read(&self.partition, first)).expect("read")
+        block_on(self.caches[node].read(&self.partition, first)).expect("read")
     }
 }
 
@@ -102,7 +102,7 @@ fn in_turns_nothing_is_lost() {
         assert!(nodes.refresh(n % 2, &n.to_string()));
     }
     let kept = |tokens: &TokenCache| tokens.access_tokens().count();
-    for node in &nodes.nodes {
+    for node in &nodes.caches {
         assert_eq!(block_on(node.read(&nodes.partition, kept)).expect("read"), 51);
     }
     assert_eq!(nodes.find(0, "49"), Some(secret_of("49")), "what is not in memory is looked for");
@@ -132,7 +132,7 @@ fn a_sign_out_is_seen_within_the_bound_and_stays() {
     let nodes = Nodes::start();
     nodes.sign_in(0);
     assert_eq!(nodes.find(1, "first"), Some(secret_of("first")));
-    let removed = block_on(nodes.nodes[0].remove_account_everywhere(ALICE, HOST));
+    let removed = block_on(nodes.caches[0].remove_account_everywhere(ALICE, HOST));
     assert_eq!(removed.expect("removed"), 1);
     assert_eq!(nodes.refresh_token(1), None, "at once");
     // A response that comes late.
@@ -140,6 +140,6 @@ fn a_sign_out_is_seen_within_the_bound_and_stays() {
     nodes.clock.advance(Duration::from_secs(30));
     for node in [0, 1] {
         assert_eq!((nodes.find(node, "first"), nodes.find(node, "late")), (None, None));
-        assert!(block_on(nodes.nodes[node].read(&nodes.partition, TokenCache::is_empty)).expect("read"));
+        assert!(block_on(nodes.caches[node].read(&nodes.partition, TokenCache::is_empty)).expect("read"));
     }
 }

@@ -10,7 +10,7 @@ use cache_testkit::redis::Server;
 use pollster::block_on;
 
 use super::proxy::{self, Asked, Request};
-use super::{PATIENCE, SHARED, at_url, connected, failure, protected, protector, wait_until};
+use super::{PATIENCE, SHARED, at_url, connected, failure, protected, protector};
 
 /// The server can be read, and takes no writes.
 pub(crate) const NO_REPLICAS: &str = "-NOREPLICAS Not enough good replicas to write.\r\n";
@@ -87,11 +87,7 @@ pub(crate) fn written(store: &RedisStore) {
     block_on(store.flush(PATIENCE)).expect("the server is back");
     let stats = store.stats();
     assert_eq!((stats.queued_now, stats.queued_bytes), (0, 0), "{stats:?}");
-    // What has left the queue is counted a moment later.
-    wait_until(|| {
-        let stats = store.stats();
-        stats.queued == stats.replayed + stats.dropped
-    });
+    assert_eq!(stats.queued, stats.replayed + stats.dropped, "{stats:?}");
 }
 
 pub(crate) fn remove_account() -> Change {
