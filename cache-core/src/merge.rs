@@ -20,6 +20,7 @@
 //! | any | unknown sections, entries not named, unreadable entries | untouched |
 //! | the same commit twice | | same result as once |
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::changes::{Change, Changes, Guard, Skip};
@@ -89,8 +90,13 @@ impl Merged {
 
 /// The host by which accounts are compared: of an environment as an entry spells it, in lower case and without its port.
 /// Empty: the entry names none.
-pub fn account_host(environment: &str) -> String {
-    host_of(environment).chars().flat_map(char::to_lowercase).collect()
+pub fn account_host(environment: &str) -> Cow<'_, str> {
+    let host = host_of(environment);
+    // As nearly all writers spell it.
+    if host.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        return Cow::Borrowed(host);
+    }
+    Cow::Owned(host.chars().flat_map(char::to_lowercase).collect())
 }
 
 /// Applies `changes` in order. `now` is the merging store's clock. The first error of `entries` ends it; the caller then

@@ -116,7 +116,9 @@ impl PartitionKey {
     /// The key as bytes: two keys are equal exactly if their bytes are. Every part is preceded by its length, so that
     /// no two keys can be confused. For hashing into names and for binding protected bytes to their partition.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = self.kind().as_bytes().to_vec();
+        // With room for most, so that no copy of a key is left behind.
+        let mut bytes = Vec::with_capacity(256);
+        bytes.extend_from_slice(self.kind().as_bytes());
         bytes.push(0);
         let mut part = |text: Option<&str>| match text {
             Some(text) => {
