@@ -75,6 +75,11 @@ impl KeyRing {
             || self.members().all(|member| !member.works_for(header))
     }
 
+    /// Whether all keys are at hand, whatever is asked for.
+    pub(crate) fn are_at_hand(&self) -> bool {
+        self.members().all(|member| matches!(member, Member::Key(_)))
+    }
+
     /// Has the key for new bytes ready. `existing` is a source whose key, of this id, has proven right.
     pub(crate) fn prepare(&self, existing: Option<&Header>) -> Result<()> {
         match &self.first {

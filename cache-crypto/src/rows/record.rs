@@ -33,21 +33,22 @@ pub(super) fn decode(
     asked: Option<&EntryId>,
 ) -> Option<Entry> {
     let mut at = 0;
-    let mut text = || -> Option<&str> {
+    let mut part = || -> Option<&[u8]> {
         let (length, rest) = bytes.expose().get(at..)?.split_first_chunk()?;
         let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
-        let text = std::str::from_utf8(rest.get(..length)?).ok()?;
+        let part = rest.get(..length)?;
         at += 8 + length;
-        Some(text)
+        Some(part)
     };
-    let (section, key) = (text()?, text()?);
+    let text = |part| std::str::from_utf8(part).ok();
+    let (section, key) = (part()?, part()?);
     let id = match asked {
-        Some(asked) if asked.section() == section && asked.key() == key => asked.clone(),
-        _ => EntryId::new(section, key),
+        Some(asked) if asked.section().as_bytes() == section && asked.key().as_bytes() == key => asked.clone(),
+        _ => EntryId::new(text(section)?, text(key)?),
     };
-    let account = match text()? {
-        "" => None,
-        "account" => Some(AccountRef { home_account_id: text()?.into(), environment: text()?.into() }),
+    let account = match part()? {
+        b"" => None,
+        b"account" => Some(AccountRef { home_account_id: text(part()?)?.into(), environment: text(part()?)?.into() }),
         _ => return None,
     };
     Some(Entry { id, account, written_at, expires_on, json: bytes.slice(at..bytes.len()) })

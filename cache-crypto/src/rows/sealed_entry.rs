@@ -51,8 +51,12 @@ impl SealedEntry {
 
     /// Whether `tag` and the tags here are those of the entry, the one of its content included.
     pub fn is_of(&self, tag: &Tag, entry: &Entry, index: &IndexKey, partition: PartitionTag) -> bool {
-        (index.entry(partition, &entry.id), index.version(partition, entry), index.account_of(partition, entry))
-            == (*tag, self.version, self.account)
+        index.entry(partition, &entry.id) == *tag && self.has_content_of(entry, index, partition)
+    }
+
+    /// Whether the tags here are those of the entry, whatever tag it stands under.
+    pub fn has_content_of(&self, entry: &Entry, index: &IndexKey, partition: PartitionTag) -> bool {
+        index.account_of(partition, entry) == self.account && index.version(partition, entry) == self.version
     }
 
     /// The same value under the present key of the same protector. Errors are the protector's.
