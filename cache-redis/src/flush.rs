@@ -35,7 +35,7 @@ impl RedisStore {
                 tokio::time::timeout(wait, emptied).await.map_err(|_| unwritten(inner.queue.size().0))
             }
         };
-        here(&inner, flush).await.map_err(named)
+        here(&inner, || flush).await.map_err(named)
     }
 }
 

@@ -57,6 +57,13 @@ pub(crate) struct Finding<'a> {
 impl Finding<'_> {
     /// The head; `None`: there is none, and so nothing is stored.
     pub(crate) async fn find(&self) -> Result<Option<Arc<Head>>> {
+        match self.believed() {
+            Some(head) => Ok(Some(head)),
+            None => Box::pin(self.look_for()).await,
+        }
+    }
+
+    async fn look_for(&self) -> Result<Option<Arc<Head>>> {
         if let Some(known) = self.current().await? {
             return Ok(Some(known));
         }
@@ -106,14 +113,18 @@ impl Finding<'_> {
         }
     }
 
+    /// The head that this process goes by, if it was compared with the one that Redis has not long ago.
+    fn believed(&self) -> Option<Arc<Head>> {
+        let known = self.lock();
+        known.as_ref().filter(|known| known.compared.elapsed() < BELIEVED).map(|known| Arc::clone(&known.head))
+    }
+
     /// The head that this process goes by, if it is the one that Redis has, as far as is known.
     async fn current(&self) -> Result<Option<Arc<Head>>> {
-        let Some((head, compared)) = self.lock().as_ref().map(|known| (Arc::clone(&known.head), known.compared)) else {
-            return Ok(None);
-        };
-        if compared.elapsed() < BELIEVED {
+        if let Some(head) = self.believed() {
             return Ok(Some(head));
         }
+        let Some(head) = self.lock().as_ref().map(|known| Arc::clone(&known.head)) else { return Ok(None) };
         // As a copy in memory is validated: what waits for this may have one.
         let is_current = match kept(self.link.ask_soon(&self.get()).await?)? {
             Some(kept) => self.compare(&head, Some(&kept)),

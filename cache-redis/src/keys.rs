@@ -28,7 +28,7 @@ impl Prefix {
 
     /// The entries of a partition.
     pub(crate) fn partition(&self, tag: &Tag) -> Vec<u8> {
-        format!("{}:{{{}}}:h", self.0, text(tag)).into()
+        [self.0.as_bytes(), b":{", &text(tag), b"}:h"].concat()
     }
 
     /// What the names of all keys of partitions begin with.
@@ -44,17 +44,17 @@ impl Prefix {
 
     /// The tags of a partition's entries, by their expiry.
     pub(crate) fn expiries(&self, partition: &Tag) -> Vec<u8> {
-        format!("{}:{{{}}}:x", self.0, text(partition)).into()
+        [self.0.as_bytes(), b":{", &text(partition), b"}:x"].concat()
     }
 
     /// A lease, in the slot of its partition.
     pub(crate) fn lease(&self, partition: PartitionTag, lease: &Tag) -> Vec<u8> {
-        format!("{}:{{{}}}:l:{}", self.0, text(&partition.0), text(lease)).into()
+        [self.0.as_bytes(), b":{", &text(&partition.0), b"}:l:", &text(lease)].concat()
     }
 
     /// The partitions that may hold an account, by the time until which they may.
     pub(crate) fn account(&self, account: &Tag) -> Vec<u8> {
-        format!("{}:{{{}}}:i", self.0, text(account)).into()
+        [self.0.as_bytes(), b":{", &text(account), b"}:i"].concat()
     }
 
     /// Two names for what is kept beside another program's key. In a cluster the first is in the slot of any key without braces,
@@ -78,8 +78,11 @@ impl Prefix {
 /// What follows the prefix of keys that stand beside others.
 const BESIDE: &str = ":beside:";
 
-fn text(tag: &Tag) -> String {
-    URL_SAFE_NO_PAD.encode(tag)
+fn text(tag: &Tag) -> [u8; 22] {
+    let mut text = [0; 22];
+    let length = URL_SAFE_NO_PAD.encode_slice(tag, &mut text);
+    debug_assert_eq!(length.ok(), Some(text.len()), "six bits a character");
+    text
 }
 
 #[cfg(test)]

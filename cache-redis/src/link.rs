@@ -1,6 +1,7 @@
 //! The connection to the servers: one that all tasks share, opened when it is first needed, and again when it broke.
 
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -151,7 +152,12 @@ impl Link {
 
     async fn ask_as(&self, sent: Sent<'_>, command: &Cmd, deadline: Duration) -> Result<RedisResult<Value>> {
         let (mut failed, mut used) = (None, 0);
-        match tokio::time::timeout(deadline, self.ask_until_done(command, &mut failed, &mut used)).await {
+        // In its place from the beginning: it is large to move.
+        let answer = {
+            let asking = pin!(self.ask_until_done(command, &mut failed, &mut used));
+            tokio::time::timeout(deadline, asking).await
+        };
+        match answer {
             Ok(Err(error)) if next(&error) != Next::Fail => {
                 self.unanswered.add_one();
                 sent.in_vain(Instant::now());
@@ -210,9 +216,13 @@ impl Link {
 
     /// The connection and its number; opened if there is none.
     async fn connection(&self) -> (u64, RedisResult<Connection>) {
-        if let (number, Some(connection)) = self.present() {
-            return (number, Ok(connection));
+        match self.present() {
+            (number, Some(connection)) => (number, Ok(connection)),
+            (_, None) => Box::pin(self.next_connection()).await,
         }
+    }
+
+    async fn next_connection(&self) -> (u64, RedisResult<Connection>) {
         let opening = {
             let mut open = self.lock();
             let open_one = || opening(Arc::clone(&self.servers), self.deadlines.request);
@@ -262,7 +272,8 @@ fn opening(servers: Arc<Servers>, deadline: Duration) -> Opening {
 
 async fn connect(servers: &Servers, deadline: Duration) -> RedisResult<Connection> {
     let config = AsyncConnectionConfig::new();
-    let config = config.set_connection_timeout(Some(deadline)).set_response_timeout(Some(deadline));
+    // Each request has a deadline of its own, as has this: a second timer would cost every one of them.
+    let config = config.set_connection_timeout(Some(deadline)).set_response_timeout(None);
     match servers {
         Servers::One(client) => client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::One),
         Servers::Sentinel(sentinels) => {
@@ -276,7 +287,8 @@ async fn connect(servers: &Servers, deadline: Duration) -> RedisResult<Connectio
 impl Connection {
     async fn ask(&mut self, command: &Cmd) -> RedisResult<Value> {
         let answer = match self {
-            Self::One(connection) => connection.req_packed_command(command).await?,
+            // Without the box that the trait's call would put its future into.
+            Self::One(connection) => connection.send_packed_command(command).await?,
             Self::Cluster(connection) => connection.req_packed_command(command).await?,
         };
         answer.extract_error()

@@ -41,7 +41,7 @@ pub(crate) async fn by_names<T, Found: Future<Output = Result<Option<T>>>>(
         let Some(head) = inner.head().find().await? else { return Ok(None) };
         let (inner_too, partition) = (Arc::clone(inner), partition.clone());
         let found = read(Reading { inner: inner_too, head: Arc::clone(&head), partition }).await?;
-        if found.is_some() || !inner.head().is_superseded(&head, relied_upon).await? {
+        if found.is_some() || !Box::pin(inner.head().is_superseded(&head, relied_upon)).await? {
             return Ok(found);
         }
     }
@@ -77,7 +77,7 @@ impl Reading {
         let terms: HashSet<Tag> = terms.iter().map(|term| self.head.index.term(tag, term)).collect();
         let arguments: Vec<_> =
             std::iter::once(b"terms".to_vec()).chain(terms.iter().map(|term| term.to_vec())).collect();
-        let mut answer = self.run(tag, &arguments).await?;
+        let mut answer = Box::pin(self.run(tag, &arguments)).await?;
         if answer.is_empty() {
             return Ok(None);
         }
@@ -91,10 +91,15 @@ impl Reading {
             return Ok(Some(Vec::new()));
         }
         let tag = self.tag();
+        if let [id] = ids {
+            return self.get_one(tag, id).await;
+        }
         let tags: Vec<Tag> = ids.iter().map(|id| self.head.index.entry(tag, id)).collect();
         let mut ask = Cmd::new();
         ask.arg("HMGET").arg(self.inner.settings.prefix.partition(&tag.0));
-        ask.arg(tags.iter().map(field).collect::<Vec<_>>());
+        for tag in &tags {
+            ask.arg(&field(tag)[..]);
+        }
         let Value::Array(values) = self.inner.link.ask(&ask).await? else { return Err(unexpected()) };
         if values.len() != ids.len() {
             return Err(unexpected());
@@ -106,11 +111,27 @@ impl Reading {
         for ((value, tag_of), id) in values.into_iter().zip(&tags).zip(ids) {
             found.push(match value {
                 Value::Nil => None,
-                Value::BulkString(stored) => self.open_one(tag, tag_of, &stored, Some(id)).await?.ok(),
+                Value::BulkString(stored) => self.open_one(tag, tag_of, stored.into(), Some(id)).await?.ok(),
                 _ => return Err(unexpected()),
             });
         }
         Ok(Some(found))
+    }
+
+    /// The same of one entry, whose answer takes the client less to read.
+    async fn get_one(&self, tag: PartitionTag, id: &EntryId) -> Result<Option<Vec<Option<Stored>>>> {
+        let tag_of = self.head.index.entry(tag, id);
+        let key = self.inner.settings.prefix.partition(&tag.0);
+        let mut ask = Cmd::with_capacity(3, key.len() + 32);
+        ask.arg("HGET").arg(key).arg(&field(&tag_of)[..]);
+        match self.inner.link.ask(&ask).await? {
+            Value::Nil => Ok(None),
+            Value::BulkString(stored) => {
+                let found = self.open_one(tag, &tag_of, stored.into(), Some(id)).await?;
+                Ok(Some(vec![found.ok()]))
+            }
+            _ => Err(unexpected()),
+        }
     }
 
     /// The stamp; `None`: nothing is stored.
@@ -120,11 +141,8 @@ impl Reading {
         let Value::Array(fields) = self.inner.link.ask_soon(&ask).await? else { return Err(unexpected()) };
         match &fields[..] {
             [Value::Nil, _] => Ok(None),
-            // As the scripts answer it.
-            [Value::BulkString(random), Value::BulkString(count)] if random.len() == 16 => {
-                let count = std::str::from_utf8(count).ok().and_then(|count| count.parse().ok());
-                let count = count.unwrap_or(0_u64).to_be_bytes();
-                Ok(Some(Version::new(&[random, &count[..]].concat())))
+            [Value::BulkString(random), Value::BulkString(count)] => {
+                stamp_of(random, count).map(Some).ok_or_else(unexpected)
             }
             _ => Err(unexpected()),
         }
@@ -152,14 +170,12 @@ impl Reading {
 
     /// Opens what the script answers: names of fields, each with its value.
     async fn open(&self, partition: PartitionTag, fields: Vec<Vec<u8>>, stamp: Version) -> Result<Snapshot> {
-        let (fields, rest) = fields.as_chunks::<2>();
-        if !rest.is_empty() {
-            return Err(unexpected());
-        }
-        let mut snapshot = Snapshot { entries: Vec::with_capacity(fields.len()), unreadable: Vec::new(), stamp };
-        for [name, stored] in fields {
-            let tag = name.split_first().and_then(|(_, tag)| Tag::try_from(tag).ok()).ok_or_else(unexpected)?;
-            match self.open_one(partition, &tag, stored, None).await? {
+        let mut snapshot = Snapshot { entries: Vec::with_capacity(fields.len() / 2), unreadable: Vec::new(), stamp };
+        let mut fields = fields.into_iter();
+        while let Some(name) = fields.next() {
+            let stored = fields.next().ok_or_else(unexpected)?;
+            let tag = tag_of(&name)?;
+            match self.open_one(partition, &tag, stored.into(), None).await? {
                 Ok(entry) => snapshot.entries.push(entry),
                 Err(unreadable) => snapshot.unreadable.push(unreadable),
             }
@@ -175,25 +191,31 @@ impl Reading {
         &self,
         partition: PartitionTag,
         tag: &Tag,
-        stored: &[u8],
+        stored: Blob,
         asked: Option<&EntryId>,
     ) -> Result<Result<Stored, EntryId>> {
         let unreadable = |kind, why| {
-            self.inner.unreadable.note(partition, *tag, why, stored);
+            self.inner.unreadable.note(partition, *tag, why, stored.expose());
             Ok(Err(unreadable_id(kind, tag)))
         };
-        let Some((kind, sealed)) = decode(stored) else { return unreadable(0, Why::Damaged) };
+        let Some((kind, sealed)) = decode(&stored) else { return unreadable(0, Why::Damaged) };
         let protector = self.inner.settings.protection.protector();
         if let Some(protector) = protector
             && !protector.is_prepared(sealed.value.expose())
         {
-            self.prepare(sealed.value.clone()).await?;
+            Box::pin(self.prepare(sealed.value.clone())).await?;
         }
-        let is_of = |entry: &_| sealed.is_of(tag, entry, &self.head.index, partition);
-        // Sealed bytes are bound to their partition and tag, not to the store: one with the same key may have been copied from.
-        let is_ours = |entry: &Entry| asked.is_some() || self.head.index.entry(partition, &entry.id) == *tag;
-        match sealed.open(NAME, protector, &self.partition, tag, asked, is_of) {
-            Ok(stored) if !is_ours(&stored.entry) => unreadable(kind, Why::Damaged),
+        let index = &self.head.index;
+        // The tag of what was asked for is that of its id.
+        let is_named_so = |entry: &Entry| match asked {
+            Some(asked) => entry.id == *asked,
+            None => index.entry(partition, &entry.id) == *tag,
+        };
+        // Of a plaintext entry, which nothing else binds to what stands beside it.
+        let is_whole = |entry: &Entry| sealed.has_content_of(entry, index, partition);
+        match sealed.open(NAME, protector, &self.partition, tag, asked, is_whole) {
+            // Sealed bytes are bound to their partition and tag, not to the store: one with the same key may have been copied from.
+            Ok(stored) if !is_named_so(&stored.entry) => unreadable(kind, Why::Damaged),
             Ok(stored) => Ok(Ok(stored)),
             Err(error) => match why(error.kind()) {
                 Some(why) => unreadable(kind, why),
@@ -223,9 +245,25 @@ fn why(kind: ErrorKind) -> Option<Why> {
     }
 }
 
+/// The stamp of a partition with these fields, as the scripts answer it. `None`: they are none.
+fn stamp_of(random: &[u8], count: &[u8]) -> Option<Version> {
+    if random.len() != 16 {
+        return None;
+    }
+    let count = std::str::from_utf8(count).ok().and_then(|count| count.parse().ok());
+    Some(Version::new(&[random, &count.unwrap_or(0_u64).to_be_bytes()].concat()))
+}
+
+/// The tag of the entry in this field.
+fn tag_of(field: &[u8]) -> Result<Tag> {
+    field.split_first().and_then(|(_, tag)| Tag::try_from(tag).ok()).ok_or_else(unexpected)
+}
+
 /// The field of the entry with this tag.
-fn field(tag: &Tag) -> Vec<u8> {
-    [&b"e"[..], tag].concat()
+fn field(tag: &Tag) -> [u8; 17] {
+    let mut field = [b'e'; 17];
+    field[1..].copy_from_slice(tag);
+    field
 }
 
 /// The texts that a script answers.

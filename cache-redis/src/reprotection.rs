@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cache_core::{Error, ErrorKind, PartitionKey, Protector, Result, blocking_work};
+use cache_core::{Blob, Error, ErrorKind, PartitionKey, Protector, Result, blocking_work};
 use cache_crypto::rows::{Tag, seal_name};
 use redis::{Cmd, Value};
 
@@ -67,19 +67,20 @@ async fn reseal(inner: &Inner, head: &Head, protector: &dyn Protector, partition
         let Value::Array(answer) = inner.link.ask(&scan).await? else { return Err(unexpected()) };
         let Ok([Value::BulkString(next), fields]) = <[Value; 2]>::try_from(answer) else { return Err(unexpected()) };
         let (mut arguments, mut names) = (Vec::new(), 0);
-        for [field, stored] in texts(fields)?.as_chunks::<2>().0 {
+        let mut fields = texts(fields)?.into_iter();
+        while let (Some(field), Some(stored)) = (fields.next(), fields.next().map(Blob::new)) {
             let resealed = match &field[..] {
                 b"m" => {
                     names += 1;
                     Some(seal_name(NAME, Some(protector), partition)?)
                 }
                 [b'e', tag @ ..] => match <&Tag>::try_from(tag) {
-                    Ok(tag) => resealed(protector, partition, tag, stored)?,
+                    Ok(tag) => resealed(protector, partition, tag, &stored)?,
                     Err(_) => None,
                 },
                 _ => None,
             };
-            arguments.extend(resealed.into_iter().flat_map(|new| [field.clone(), stored.clone(), new]));
+            arguments.extend(resealed.into_iter().flat_map(|new| [field.clone(), stored.expose().to_vec(), new]));
         }
         if !arguments.is_empty() {
             let Value::Int(replaced) = RESEAL.run(&inner.link, std::slice::from_ref(&key), &arguments).await? else {
@@ -95,7 +96,7 @@ async fn reseal(inner: &Inner, head: &Head, protector: &dyn Protector, partition
 }
 
 /// What is to be stored in the place of `stored`; `None`: it is damaged, and opens with no key.
-fn resealed(protector: &dyn Protector, partition: &PartitionKey, tag: &Tag, stored: &[u8]) -> Result<Option<Vec<u8>>> {
+fn resealed(protector: &dyn Protector, partition: &PartitionKey, tag: &Tag, stored: &Blob) -> Result<Option<Vec<u8>>> {
     let Some((_, sealed)) = decode(stored) else { return Ok(None) };
     match sealed.sealed_again(NAME, protector, partition, tag) {
         Ok(value) => Ok(with_value(stored, &value)),

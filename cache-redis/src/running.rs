@@ -25,15 +25,17 @@ pub(crate) async fn to_its_end<T: Send + 'static>(
 }
 
 /// Runs `work` here if a runtime is current, else on the one that was given.
-pub(crate) async fn here<T: Send + 'static>(
+///
+/// `work` begins it. Given as what it is, it would be moved about, and stand here twice.
+pub(crate) async fn here<T: Send + 'static, Work: Future<Output = Result<T>> + Send + 'static>(
     inner: &Arc<Inner>,
-    work: impl Future<Output = Result<T>> + Send + 'static,
+    work: impl FnOnce() -> Work,
 ) -> Result<T> {
     if inner.settings.runtime.is_none() {
         inner.watch.start(&inner.runtime()?);
-        return recovering(inner, work.await);
+        return recovering(inner, work().await);
     }
-    to_its_end(inner, work).await
+    Box::pin(to_its_end(inner, work())).await
 }
 
 /// The same result; if the server is away, somebody looks for it from now on.

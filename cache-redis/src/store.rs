@@ -52,13 +52,9 @@ impl RedisStore {
         read: impl Fn(Reading) -> Found + Send + 'static,
     ) -> Result<Option<T>> {
         let (inner, partition) = (Arc::clone(&self.0), partition.clone());
-        let read = async move {
-            let began = Instant::now();
-            // A server that answers and takes no writes can be read all the same: who committed was told that it is not written.
-            // But it still has what was removed, and that is not handed out any more.
-            match catch_up(&inner, &partition, deadline).await {
-                Err(error) if began.elapsed() >= deadline || inner.queue.removes_from(&partition) => return Err(error),
-                Ok(()) | Err(_) => {}
+        let read = || async move {
+            if inner.queue.turn(&partition).is_some() {
+                Box::pin(after_queued(&inner, &partition, deadline)).await?;
             }
             by_names(&inner, &partition, RELIED_UPON, read).await
         };
@@ -94,7 +90,18 @@ impl RedisStore {
             }
             Ok(found)
         };
-        here(&self.0, list).await.map_err(named)
+        here(&self.0, || list).await.map_err(named)
+    }
+}
+
+/// Writes what is queued of the partition, if the server takes it. An error: the partition cannot be read, or may not be.
+async fn after_queued(inner: &Arc<Inner>, partition: &PartitionKey, deadline: Duration) -> Result<()> {
+    let began = Instant::now();
+    // A server that answers and takes no writes can be read all the same: who committed was told that it is not written.
+    // But it still has what was removed, and that is not handed out any more.
+    match catch_up(inner, partition, deadline).await {
+        Err(error) if began.elapsed() >= deadline || inner.queue.removes_from(partition) => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

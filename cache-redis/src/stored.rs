@@ -40,28 +40,31 @@ pub(crate) fn encode(kind: i64, sealed: &SealedEntry, terms: &[Tag]) -> Option<V
     Some(bytes)
 }
 
-/// The kind, and what is sealed. `None`: these bytes are no entry.
-pub(crate) fn decode(bytes: &[u8]) -> Option<(i64, SealedEntry)> {
-    let (head, rest) = bytes.split_first_chunk::<HEAD>()?;
+/// The kind, and what is sealed, whose value shares the memory. `None`: these bytes are no entry.
+pub(crate) fn decode(stored: &Blob) -> Option<(i64, SealedEntry)> {
+    let (head, _) = stored.expose().split_first_chunk::<HEAD>()?;
     let field = |at: usize| head.get(at..at + 8)?.try_into().ok().map(number);
     let tag = |at: usize| head.get(at..at + 16)?.try_into().ok();
-    let terms = usize::from(u16::from_be_bytes([head[50], head[51]]));
+    let value = HEAD + 16 * usize::from(u16::from_be_bytes([head[50], head[51]]));
+    if value > stored.len() {
+        return None;
+    }
     let has = |flag: u8| head[1] & flag != 0;
     let sealed = SealedEntry {
         account: if has(ACCOUNT) { Some(tag(18)?) } else { None },
         written_at: if has(WRITTEN) { Some(UnixMillis(field(2)?)) } else { None },
         expires_on: if has(EXPIRES) { Some(UnixSeconds(field(10)?)) } else { None },
         version: tag(34)?,
-        value: Blob::copy_of(rest.get(16 * terms..)?),
+        value: stored.slice(value..stored.len()),
     };
     Some((i64::from(head[0]), sealed))
 }
 
 /// The same entry with another value. `None`: these bytes are no entry.
-pub(crate) fn with_value(bytes: &[u8], value: &[u8]) -> Option<Vec<u8>> {
-    let (_, sealed) = decode(bytes)?;
-    let before = bytes.len() - sealed.value.len();
-    Some([&bytes[..before], value].concat())
+pub(crate) fn with_value(stored: &Blob, value: &[u8]) -> Option<Vec<u8>> {
+    let (_, sealed) = decode(stored)?;
+    let before = stored.len() - sealed.value.len();
+    Some([&stored.expose()[..before], value].concat())
 }
 
 /// A number as bytes that are in the numbers' order.
@@ -91,7 +94,7 @@ mod tests {
     fn an_entry_comes_back() {
         for (written_at, expires_on) in [(None, None), (Some(i64::MIN), Some(i64::MAX)), (Some(-1), Some(0))] {
             for (account, terms) in [(None, vec![]), (Some([7; 16]), vec![[1; 16], [2; 16]])] {
-                let bytes = encode(2, &sealed(written_at, expires_on, account), &terms).expect("two terms");
+                let bytes = encode(2, &sealed(written_at, expires_on, account), &terms).expect("two terms").into();
                 let (kind, back) = decode(&bytes).expect("it is an entry");
                 assert_eq!((kind, back.account, back.version), (2, account, [3; 16]));
                 assert_eq!((back.written_at.map(|at| at.0), back.expires_on.map(|at| at.0)), (written_at, expires_on));
@@ -104,9 +107,9 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_is_no_entry() {
-        let bytes = encode(1, &sealed(None, None, None), &[[1; 16]]).expect("one term");
+        let bytes = Blob::new(encode(1, &sealed(None, None, None), &[[1; 16]]).expect("one term"));
         for length in 0..bytes.len() - b"value".len() {
-            assert!(decode(&bytes[..length]).is_none(), "{length}");
+            assert!(decode(&bytes.slice(0..length)).is_none(), "{length}");
         }
     }
 

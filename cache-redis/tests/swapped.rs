@@ -5,6 +5,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::slice;
 
 use cache_core::{
     Blob, CacheStore as _, Change, Changes, Entry, EntryId, PartitionKey, Stored, UnixMillis, UnixSeconds,
@@ -85,6 +86,9 @@ impl Setup {
                 let loaded = pollster::block_on(store.load(user)).expect("loaded").map(|loaded| loaded.entries);
                 let found = pollster::block_on(store.find(user, &terms)).expect("found").map(|found| found.entries);
                 let got = pollster::block_on(store.get(user, &ids)).expect("read");
+                let one_by_one =
+                    ids.iter().flat_map(|id| pollster::block_on(store.get(user, slice::from_ref(id))).expect("read"));
+                assert_eq!(one_by_one.collect::<Vec<_>>(), got);
                 for (id, got) in ids.iter().zip(&got) {
                     assert!(got.as_ref().is_none_or(|got| got.entry.id == *id), "another entry than the one asked for");
                 }

@@ -124,7 +124,7 @@ impl RedisDocuments {
         let after = after.map(|after| self.sharing(after)).transpose()?.map(|after| after.keys.document);
         let (shared, account) = (Arc::clone(&self.shared), home_account_id.map(str::to_owned));
         let listed = async move { listing::partitions(&shared, account.as_deref(), after, limit).await };
-        here(&self.shared.inner, listed).await.map_err(named)
+        here(&self.shared.inner, || listed).await.map_err(named)
     }
 
     /// Runs `work` on the store and the place of the partition.
@@ -133,7 +133,8 @@ impl RedisDocuments {
         partition: &PartitionKey,
         work: impl FnOnce(Sharing) -> Work,
     ) -> Result<T> {
-        here(&self.shared.inner, work(self.sharing(partition)?)).await.map_err(named)
+        let sharing = self.sharing(partition)?;
+        here(&self.shared.inner, || work(sharing)).await.map_err(named)
     }
 
     /// The same to its end, also if the caller does not wait for it.
