@@ -25,6 +25,8 @@ const SIZES: [(usize, &str); 3] = [(3, "3"), (1_000, "1k"), (LARGE, "200k")];
 const LARGE: usize = 200_000;
 const SMALL: usize = 10;
 
+/// Entries that are drawn, and asked for in turn.
+const DRAWN: usize = 2_000;
 /// Calls that a block times one by one.
 const CALLS: usize = 100;
 /// Calls under way at once where throughput is measured.
@@ -119,6 +121,27 @@ impl Place {
         }
     }
 
+    /// As many string keys as the store has entries, each with as many bytes as one of these.
+    fn mirror(&self, filled: &Filled) {
+        const PER_REQUEST: usize = 1_000;
+        let (count, value) = (filled.tokens.count, self.value(filled));
+        for from in (0..count).step_by(PER_REQUEST) {
+            let mut set = command(&[b"MSET"]);
+            for n in from..count.min(from + PER_REQUEST) {
+                set.arg(mirrored(count, n)).arg(&value);
+            }
+            black_box(self.runtime.block_on(ask(&self.bare, &set)));
+        }
+    }
+
+    /// `GET` of these keys in the order in which [`hits`](Self::hits) asks for entries.
+    fn gets<'a>(&'a self, filled: &Filled) -> Contender<'a> {
+        let count = filled.tokens.count;
+        let drawn = filled.tokens.drawn(DRAWN).into_iter();
+        let gets: Vec<Cmd> = drawn.map(|n| command(&[b"GET", mirrored(count, n).as_bytes()])).collect();
+        self.calls(async move |n| drop(black_box(ask(&self.bare, &gets[n % gets.len()]).await)))
+    }
+
     /// A contender that times calls one by one, and answers their median; `ask` has the number of the call.
     fn calls<'a>(&'a self, ask: impl AsyncFn(usize) + 'a) -> Contender<'a> {
         let mut asked = 0;
@@ -167,8 +190,19 @@ impl Place {
 impl Filled {
     /// The ids of entries drawn at random.
     fn ids(&self) -> Vec<EntryId> {
-        self.tokens.drawn(2_000).into_iter().map(|n| self.tokens.refreshed(n).id).collect()
+        self.tokens.drawn(DRAWN).into_iter().map(|n| self.tokens.refreshed(n).id).collect()
     }
+
+    /// What tokens drawn at random are looked up by, without the first `skipped` of them.
+    fn terms(&self, skipped: usize, count: usize) -> Vec<LookupTerm> {
+        let drawn = self.tokens.drawn(skipped + count).into_iter().skip(skipped);
+        drawn.map(|n| self.tokens.probe(n).query().lookup_term().expect("the query names a tenant")).collect()
+    }
+}
+
+/// The name of a key that stands for entry `n` of so many.
+fn mirrored(count: usize, n: usize) -> String {
+    format!("bare:{count}:{n}")
 }
 
 async fn hit(store: &RedisStore, id: &EntryId) {
@@ -199,21 +233,39 @@ pub(crate) fn read(table: &mut Table) {
     let key = protector();
     let [plain, sealed] = [None, Some(&key)].map(|key| SIZES.map(|(count, _)| place.filled(count, key)));
     one_entry(table, &place, &plain, &sealed);
-    small_partition(table, &place);
-    find_and_stamp(table, &place, &plain[2]);
+    let small = [None, Some(&key)].map(|key| place.filled(SMALL, key));
+    small_partition(table, &place, &small);
+    find(table, &place, &small, [&plain[2], &sealed[2]]);
+    stamp(table, &place, &plain[2]);
     throughput(table, &place, [&plain[0], &sealed[0]]);
 }
 
 fn one_entry(table: &mut Table, place: &Place, plain: &[Filled; 3], sealed: &[Filled; 3]) {
     const MEASURED: &str = "`CacheStore::get` of one entry, drawn over a partition of this size; limit: `GET` of as many bytes by \
-                            the same client, one connection for all calls; medians of calls";
+                            the same client, drawn in the same order over as many keys, one connection for all calls; medians of \
+                            calls";
     for (stores, form) in [(plain, ""), (sealed, ", protected")] {
         place.ask(&[b"SET", b"bare", &place.value(&stores[0])]);
+        for filled in stores {
+            place.mirror(filled);
+        }
         let [few, thousand, many] = [0, 1, 2].map(|size| place.hits(&stores[size]));
-        let [few, thousand, many, bare] = interleaved(ROUNDS, [few, thousand, many, place.bare(&[b"GET", b"bare"])]);
-        for (hits, (_, size)) in [&few, &thousand, &many].into_iter().zip(SIZES) {
-            table.times(&format!("Redis: one entry of {size}{form}"), MEASURED, [hits, &bare], Target::None);
-            beyond(table, &format!("Redis: one entry of {size}{form}, beyond a bare GET"), [hits, &bare]);
+        let [gets_few, gets_thousand, gets_many] = [0, 1, 2].map(|size| place.gets(&stores[size]));
+        let one_key = place.bare(&[b"GET", b"bare"]);
+        let contenders = [few, thousand, many, gets_few, gets_thousand, gets_many, one_key];
+        let [few, thousand, many, gets_few, gets_thousand, gets_many, one_key] = interleaved(ROUNDS, contenders);
+        let measured = [(&few, &gets_few), (&thousand, &gets_thousand), (&many, &gets_many)];
+        for ((hits, gets), (_, size)) in measured.into_iter().zip(SIZES) {
+            let figure = format!("Redis: one entry of {size}{form}");
+            table.times(&figure, MEASURED, [hits, gets], Target::None);
+            beyond(table, &format!("{figure}, beyond a bare GET"), BEYOND, [hits, gets]);
+            beyond(
+                table,
+                &format!("{figure}, beyond a bare GET of one key"),
+                "the median of the rounds' differences of `CacheStore::get` and of a `GET` that asks for the same key each time, \
+                 so that the server has it in its processor's caches, and whatever leads to it",
+                [hits, &one_key],
+            );
         }
         table.times(
             &format!("Redis: one entry, 200k over 3{form}"),
@@ -224,26 +276,21 @@ fn one_entry(table: &mut Table, place: &Place, plain: &[Filled; 3], sealed: &[Fi
     }
 }
 
+const BEYOND: &str = "the median of the rounds' differences of these two";
+
 /// A row of what ours takes more than the bare command.
-fn beyond(table: &mut Table, figure: &str, [ours, bare]: [&Samples; 2]) {
+fn beyond(table: &mut Table, figure: &str, measured: &'static str, [ours, bare]: [&Samples; 2]) {
     let more = ours.minus(bare);
-    table.value(
-        figure,
-        "the median of the rounds' differences of these two",
-        Time(more),
-        Some((format!("<= {HIT} us"), more <= HIT * 1e3)),
-    );
+    table.value(figure, measured, Time(more), Some((format!("<= {HIT} us"), more <= HIT * 1e3)));
 }
 
-fn small_partition(table: &mut Table, place: &Place) {
-    let key = protector();
-    for (key, form) in [(None, ""), (Some(&key), ", protected")] {
-        let filled = place.filled(SMALL, key);
+fn small_partition(table: &mut Table, place: &Place, small: &[Filled; 2]) {
+    for (filled, form) in small.iter().zip(["", ", protected"]) {
         let load = place.calls(async |_| {
             let found = filled.store.load(&PARTITION).await.expect("the server is there").expect("the partition");
             assert_eq!(black_box(found).entries.len(), SMALL);
         });
-        let all = place.bare(&[b"HGETALL", &place.partition(&filled)]);
+        let all = place.bare(&[b"HGETALL", &place.partition(filled)]);
         let [load, all] = interleaved(ROUNDS, [load, all]);
         table.times(
             &format!("Redis: a partition of {SMALL}{form}"),
@@ -254,27 +301,50 @@ fn small_partition(table: &mut Table, place: &Place) {
     }
 }
 
-fn find_and_stamp(table: &mut Table, place: &Place, large: &Filled) {
-    let small = place.filled(SMALL, None);
-    let find = |filled: &Filled| {
-        let (tokens, store) = (filled.tokens, filled.store.clone());
-        let terms: Vec<LookupTerm> = (tokens.drawn(2_000).into_iter())
-            .map(|n| tokens.probe(n).query().lookup_term().expect("the query names a tenant"))
-            .collect();
+fn find(table: &mut Table, place: &Place, small: &[Filled; 2], large: [&Filled; 2]) {
+    let finds = |store: &RedisStore, terms: Vec<LookupTerm>| {
+        let store = store.clone();
         place.calls(async move |n| {
             let term = slice::from_ref(&terms[n % terms.len()]);
             let found = store.find(&PARTITION, term).await.expect("the server is there").expect("the partition");
             assert_eq!(black_box(found).entries.len(), 1, "one token has the scope");
         })
     };
-    let [many, few] = interleaved(ROUNDS, [find(large), find(&small)]);
-    table.times(
-        "Redis: find in 200k",
-        "`CacheStore::find` of a token by one of its scopes in a partition of 200,000; limit: the same in one of ten",
-        [&many, &few],
-        Target::AtMost(1.1),
-    );
+    for ((small, large), form) in small.iter().zip(large).zip(["", ", protected"]) {
+        place.mirror(large);
+        // What a round asks again it has asked for before.
+        let again = large.terms(0, DRAWN);
+        let first = large.terms(DRAWN, (ROUNDS + 1) * CALLS);
+        place.runtime.block_on(async {
+            for term in &again {
+                large.store.find(&PARTITION, slice::from_ref(term)).await.expect("the server is there");
+            }
+        });
+        let few = finds(&small.store, small.terms(0, DRAWN));
+        let contenders = [finds(&large.store, again), finds(&large.store, first), few, place.gets(large)];
+        let [again, first, few, gets] = interleaved(ROUNDS, contenders);
+        table.times(
+            &format!("Redis: find in 200k{form}"),
+            "`CacheStore::find` of a token by one of its scopes in a partition of 200,000, which the store was asked for before; \
+             limit: the same in one of ten",
+            [&again, &few],
+            Target::AtMost(1.1),
+        );
+        beyond(table, &format!("Redis: find in 200k{form}, beyond a bare GET"), FIND_BEYOND, [&again, &gets]);
+        table.times(
+            &format!("Redis: first find in 200k{form}"),
+            "the same by scopes that the store is asked for the first time, so that the server runs a script; limit: `GET` of as many \
+             bytes, drawn over as many keys",
+            [&first, &gets],
+            Target::None,
+        );
+    }
+}
 
+const FIND_BEYOND: &str =
+    "the median of the rounds' differences of this and of `GET` of as many bytes, drawn over as many keys";
+
+fn stamp(table: &mut Table, place: &Place, large: &Filled) {
     let stamp = |filled: &Filled| {
         let store = filled.store.clone();
         place.calls(async move |_| {

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
 use crate::NAME;
+use crate::guesses::Guesses;
 use crate::head::{Finding, Head, Heads};
 use crate::link::Link;
 use crate::queue::Queue;
@@ -28,6 +29,8 @@ pub(crate) struct Inner {
     /// Whether a task looks for the server and writes what is queued.
     pub(crate) is_recovering: AtomicBool,
     pub(crate) watch: Watch,
+    /// What was found before.
+    pub(crate) guesses: Guesses,
     heads: Heads,
 }
 
@@ -40,6 +43,7 @@ impl Inner {
             queue: Queue::new(settings.queue),
             is_recovering: AtomicBool::new(false),
             watch,
+            guesses: Guesses::default(),
             heads: Heads::default(),
             settings,
         }
