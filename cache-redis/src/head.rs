@@ -8,9 +8,9 @@ use cache_crypto::rows::{IndexKey, IndexKeyBytes, open_index_key, seal_index_key
 use redis::{Cmd, Value};
 
 use crate::NAME;
-use crate::error::unexpected;
+use crate::error::{of_redis, unexpected};
 use crate::keys::Prefix;
-use crate::link::Link;
+use crate::link::{Link, Within};
 use crate::script::RESEAL;
 
 /// The names of a store, and how Redis keeps their key.
@@ -52,6 +52,8 @@ pub(crate) struct Finding<'a> {
     pub(crate) link: &'a Link,
     pub(crate) prefix: &'a Prefix,
     pub(crate) protection: &'a Protection,
+    /// The deadline of what waits for this.
+    pub(crate) within: Within,
 }
 
 impl Finding<'_> {
@@ -125,8 +127,7 @@ impl Finding<'_> {
             return Ok(Some(head));
         }
         let Some(head) = self.lock().as_ref().map(|known| Arc::clone(&known.head)) else { return Ok(None) };
-        // As a copy in memory is validated: what waits for this may have one.
-        let is_current = match kept(self.link.ask_soon(&self.get()).await?)? {
+        let is_current = match self.kept().await? {
             Some(kept) => self.compare(&head, Some(&kept)),
             None => self.put_back(&head).await? == Presence::There,
         };
@@ -159,13 +160,9 @@ impl Finding<'_> {
     }
 
     async fn kept(&self) -> Result<Option<Vec<u8>>> {
-        kept(self.link.ask(&self.get()).await?)
-    }
-
-    fn get(&self) -> Cmd {
         let mut get = Cmd::new();
         get.arg("GET").arg(self.prefix.head());
-        get
+        kept(self.link.try_ask(self.within, &get).await?.map_err(of_redis)?)
     }
 
     /// Sets the head if there is none; answers the one that is there then.

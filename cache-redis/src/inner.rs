@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use crate::NAME;
 use crate::guesses::Guesses;
 use crate::head::{Finding, Head, Heads};
-use crate::link::Link;
+use crate::link::{Link, Within};
 use crate::queue::Queue;
 use crate::settings::Settings;
 use crate::unreadable::Unreadable;
@@ -50,8 +50,12 @@ impl Inner {
     }
 
     pub(crate) fn head(&self) -> Finding<'_> {
+        self.head_within(Within::Request)
+    }
+
+    pub(crate) fn head_within(&self, within: Within) -> Finding<'_> {
         let Settings { prefix, protection, .. } = &self.settings;
-        Finding { heads: &self.heads, link: &self.link, prefix, protection }
+        Finding { heads: &self.heads, link: &self.link, prefix, protection, within }
     }
 
     /// What the partition is named by. Before the server is asked for something of it: from here on its changes are told.

@@ -95,11 +95,7 @@ impl Link {
 
     /// The same, with what the server refuses as it says it.
     pub(crate) async fn try_ask(&self, within: Within, command: &Cmd) -> Result<RedisResult<Value>> {
-        let deadline = match within {
-            Within::Request => self.deadlines.request,
-            Within::Validation => self.deadlines.validation.min(self.deadlines.request),
-        };
-        self.ask_within(command, deadline).await
+        self.ask_within(command, self.deadline(within)).await
     }
 
     /// The answer to what is asked only to learn whether a copy is still right: there is less time for it.
@@ -141,8 +137,11 @@ impl Link {
         Arc::clone(&self.answered)
     }
 
-    pub(crate) fn deadlines(&self) -> Deadlines {
-        self.deadlines
+    pub(crate) fn deadline(&self, within: Within) -> Duration {
+        match within {
+            Within::Request => self.deadlines.request,
+            Within::Validation => self.deadlines.validation.min(self.deadlines.request),
+        }
     }
 
     async fn ask_within(&self, command: &Cmd, deadline: Duration) -> Result<RedisResult<Value>> {

@@ -8,6 +8,7 @@ use cache_core::{Error, ErrorKind, PartitionKey, Result};
 
 use crate::error::{is_away, late};
 use crate::inner::Inner;
+use crate::link::Within;
 use crate::queue::Write;
 use crate::recovery;
 use crate::replay::write_queued;
@@ -21,7 +22,7 @@ pub(crate) async fn or_queue<T>(
     write: Write,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    let done = match catch_up(inner, partition, inner.link.deadlines().request).await {
+    let done = match catch_up(inner, partition, inner.link.deadline(Within::Request)).await {
         Ok(()) => work.await,
         Err(error) => Err(error),
     };

@@ -15,6 +15,7 @@ use crate::NAME;
 use crate::error::unexpected;
 use crate::head::Head;
 use crate::inner::Inner;
+use crate::link::Within;
 use crate::script::READ;
 use crate::stored::decode;
 use crate::unreadable::Why;
@@ -32,15 +33,17 @@ pub(crate) async fn by_names<T, Found: Future<Output = Result<Option<T>>>>(
     inner: &Arc<Inner>,
     partition: &PartitionKey,
     relied_upon: Duration,
+    within: Within,
     read: impl Fn(Reading) -> Found,
 ) -> Result<Option<T>> {
     /// Whoever empties the server again and again is not asked for ever.
     const TRIES: usize = 3;
     for _ in 0..TRIES {
-        let Some(head) = inner.head().find().await? else { return Ok(None) };
+        let heads = inner.head_within(within);
+        let Some(head) = heads.find().await? else { return Ok(None) };
         let (inner_too, partition) = (Arc::clone(inner), partition.clone());
         let found = read(Reading { inner: inner_too, head: Arc::clone(&head), partition }).await?;
-        if found.is_some() || !Box::pin(inner.head().is_superseded(&head, relied_upon)).await? {
+        if found.is_some() || !Box::pin(heads.is_superseded(&head, relied_upon)).await? {
             return Ok(found);
         }
     }
@@ -50,7 +53,7 @@ pub(crate) async fn by_names<T, Found: Future<Output = Result<Option<T>>>>(
 /// Deletes the partition.
 pub(crate) async fn remove(inner: &Arc<Inner>, partition: &PartitionKey) -> Result<()> {
     let unlink = |reading: Reading| async move { reading.unlink().await };
-    by_names(inner, partition, Duration::ZERO, unlink).await.map(drop)
+    by_names(inner, partition, Duration::ZERO, Within::Request, unlink).await.map(drop)
 }
 
 impl Reading {

@@ -15,6 +15,7 @@ use crate::head::{Head, RELIED_UPON};
 use crate::inner::{Inner, named};
 use crate::lease;
 use crate::link::Link;
+use crate::link::Within;
 use crate::listing::{partitions, partitions_with};
 use crate::order::{catch_up, or_queue};
 use crate::queue::Write;
@@ -48,15 +49,15 @@ impl RedisStore {
     async fn read<T: Send + 'static, Found: Future<Output = Result<Option<T>>> + Send + 'static>(
         &self,
         partition: &PartitionKey,
-        deadline: Duration,
+        within: Within,
         read: impl Fn(Reading) -> Found + Send + 'static,
     ) -> Result<Option<T>> {
         let (inner, partition) = (Arc::clone(&self.0), partition.clone());
         let read = || async move {
             if inner.queue.turn(&partition).is_some() {
-                Box::pin(after_queued(&inner, &partition, deadline)).await?;
+                Box::pin(after_queued(&inner, &partition, inner.link.deadline(within))).await?;
             }
-            by_names(&inner, &partition, RELIED_UPON, read).await
+            by_names(&inner, &partition, RELIED_UPON, within, read).await
         };
         here(&self.0, read).await.map_err(named)
     }
@@ -120,8 +121,7 @@ impl CacheStore for RedisStore {
     }
 
     async fn load_within(&self, partition: &PartitionKey, limit: usize) -> Result<Option<Extent>> {
-        let deadline = self.0.link.deadlines().request;
-        self.read(partition, deadline, move |reading| async move { reading.load_within(limit).await }).await
+        self.read(partition, Within::Request, move |reading| async move { reading.load_within(limit).await }).await
     }
 
     async fn find(&self, partition: &PartitionKey, terms: &[LookupTerm]) -> Result<Option<Snapshot>> {
@@ -130,7 +130,7 @@ impl CacheStore for RedisStore {
             let terms = Arc::clone(&terms);
             async move { reading.find(&terms).await }
         };
-        self.read(partition, self.0.link.deadlines().request, find).await
+        self.read(partition, Within::Request, find).await
     }
 
     async fn get(&self, partition: &PartitionKey, ids: &[EntryId]) -> Result<Vec<Option<Stored>>> {
@@ -139,7 +139,7 @@ impl CacheStore for RedisStore {
             let ids = Arc::clone(&ids);
             async move { reading.get(&ids).await }
         };
-        let found = self.read(partition, self.0.link.deadlines().request, get).await?;
+        let found = self.read(partition, Within::Request, get).await?;
         Ok(found.unwrap_or_else(|| vec![None; asked]))
     }
 
@@ -173,8 +173,7 @@ impl CacheStore for RedisStore {
     }
 
     async fn stamp(&self, partition: &PartitionKey) -> Result<Option<Version>> {
-        let deadline = self.0.link.deadlines().validation;
-        self.read(partition, deadline, |reading| async move { reading.stamp().await }).await
+        self.read(partition, Within::Validation, |reading| async move { reading.stamp().await }).await
     }
 
     fn watch(&self, watcher: Weak<dyn Watcher>) {

@@ -14,7 +14,7 @@ use cache_testkit::access_tokens::{ALICE, HOST, keys, put};
 use cache_testkit::redis::{Server, is_installed};
 
 use common::proxy::{Asked, in_front_of};
-use common::{SHARED, failure, names, only_partition, protected, protected_at, wait_until};
+use common::{SHARED, at_url, failure, names, only_partition, protected, protected_at, protector, wait_until};
 
 const HEAD: &str = "token-cache:head";
 
@@ -255,4 +255,33 @@ fn what_is_acknowledged_after_many_flushes_is_seen_and_listed_by_all() {
             assert_eq!(listed(node).len(), users.len(), "in run {run}");
         }
     }
+}
+
+/// What is asked for has the deadline of its own, also when the head has to be looked at first.
+#[test]
+fn a_look_at_the_head_takes_no_time_away() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start();
+    let looks = Arc::new(AtomicUsize::new(0));
+    let url = in_front_of(&server, {
+        let looks = Arc::clone(&looks);
+        move |request| {
+            if request.is("GET") {
+                looks.fetch_add(1, Ordering::SeqCst);
+                // Longer than a stamp would be waited for.
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            None
+        }
+    });
+    let store =
+        at_url(&url).validation_deadline(Duration::ZERO).protector(protector()).open().expect("a usable address");
+    // The head is looked at anew after two seconds.
+    wait_until(|| {
+        put(&store, &SHARED, "a").expect("in time");
+        assert_eq!(keys(&store, &SHARED).expect("in time"), ["a"]);
+        looks.load(Ordering::SeqCst) >= 3
+    });
 }
