@@ -4,7 +4,7 @@
 mod common;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cache_core::{
     CacheStore as _, Change, Changes, Committed, Entry, EntryId, ManualClock, PartitionKey, UnixMillis, UnixSeconds,
@@ -81,8 +81,8 @@ fn what_has_expired_goes_with_later_commits_and_all_else_stays() {
     assert!(!commit(&store, [token("other", 3700)]).others_changed, "nothing was left to drop");
     assert_eq!(keys(&store), ["fresh", "other", "token", "user"]);
     // The head has five fields; four entries, one account with two lists and a time; the terms of two tokens of one scope are
-    // one.
-    assert_eq!(sizes(&server), ("13".to_owned(), "2".to_owned()), "nothing is left of what has gone");
+    // one. Two access tokens expire, and a refresh token.
+    assert_eq!(sizes(&server), ("13".to_owned(), "3".to_owned()), "nothing is left of what has gone");
 
     // What has expired already is kept for the commit that brings it.
     assert!(!commit(&store, [token("late", -10)]).others_changed);
@@ -107,6 +107,21 @@ fn a_full_partition_evicts_access_tokens_that_expire_first() {
     let all = (0..10).map(|n| Change::remove(EntryId::new("AccessToken", format!("t{n}"))));
     block_on(store.commit(&SHARED, &Changes::new(all.collect()))).expect("committed");
     assert_eq!(keys(&store), ["token", "user"]);
+}
+
+/// Refresh tokens may be kept for less long than access tokens live, and are not evicted all the same.
+#[test]
+fn access_tokens_are_found_behind_refresh_tokens_that_expire_before_them() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start();
+    let (store, _) = opened(&server, |store| store.most_entries(5).kept_for(Duration::from_secs(60)));
+    let refresh = |n: usize| refresh_token(&format!("r{n:02}")).of(HOME_ACCOUNT_ID, HOST).entry();
+    commit(&store, (0..40).map(refresh).chain([token("late", 900), token("soon", 600)]));
+    assert!(commit(&store, [token("new", 700)]).others_changed);
+    let left = keys(&store);
+    assert_eq!((left.len(), &*left[0]), (41, "new"), "{left:?}");
 }
 
 /// Lists of an account that has many tokens are not written again for each.
