@@ -147,7 +147,7 @@ impl<D: DocumentStore> Documents<D> {
 /// No document is empty: a commit that leaves nothing removes it. To take one that was cut to nothing for an empty cache
 /// would let the next commit cover up that everything was lost.
 fn parse(bytes: &Blob) -> Result<UnifiedDocument> {
-    if bytes.expose().trim_ascii().is_empty() {
+    if UnifiedDocument::is_blank(bytes) {
         return Err(Error::new(
             ErrorKind::Corrupt,
             "the cache document has no content: a write of it was cut off; remove the partition to begin anew",

@@ -64,7 +64,7 @@ impl UnifiedDocument {
         if let Some(document) = Self::sound(&bytes) {
             return Ok(document);
         }
-        if bytes.expose().iter().all(u8::is_ascii_whitespace) {
+        if Self::is_blank(&bytes) {
             return Ok(Self::default());
         }
         let (document, fault) = Self::take_apart(&bytes);
@@ -88,6 +88,11 @@ impl UnifiedDocument {
                 "the cache document is larger than 4 GiB, or an entity in it larger than 16 MiB",
             )),
         }
+    }
+
+    /// Whether there is no content at all, which is taken for an empty document.
+    pub(crate) fn is_blank(bytes: &Blob) -> bool {
+        without_bom(bytes).expose().trim_ascii().is_empty()
     }
 
     /// Every complete entry of a damaged document: what stands before the tear, and what stands before data that

@@ -125,6 +125,16 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_of_the_encoding_is_no_content() {
+        let documents = MemoryDocuments::new();
+        let store = Documents::new(documents.clone());
+        for blank in [&b""[..], b" \n", b"\xEF\xBB\xBF", b"\xEF\xBB\xBF \t"] {
+            documents.overwrite(&PLACE, Blob::copy_of(blank));
+            assert_eq!(block_on(store.load(&PLACE)).expect_err("torn").kind(), ErrorKind::Corrupt, "{blank:?}");
+        }
+    }
+
+    #[test]
     fn errors_lost_answers_and_crashes_reach_the_caller() {
         for (fault, written) in [
             (Fault::Error(ErrorKind::Denied), false),
