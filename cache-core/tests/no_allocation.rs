@@ -107,105 +107,77 @@ fn a_hit_within_the_window_allocates_nothing() {
 
 #[test]
 fn a_hit_in_what_a_store_watches_allocates_nothing() {
-    assert_no_allocation(Watching(Documents::new(Document::default())), true);
+    let store = Documents::new(Document::default());
+    assert_no_allocation(Shaped { store, is_large: false, is_watching: true }, true);
 }
 
 #[test]
 fn a_hit_or_miss_in_a_part_of_a_large_partition_allocates_nothing() {
-    assert_no_allocation(Large(MemoryStore::new()), false);
+    assert_no_allocation(Shaped { store: MemoryStore::new(), is_large: true, is_watching: false }, false);
 }
 
 const SHARED: PartitionKey = PartitionKey::Shared;
 
-/// A store that finds single entries, and loads nothing that is too large.
+/// A store of another shape.
 #[derive(Debug)]
-struct Large(MemoryStore);
+struct Shaped<S> {
+    store: S,
+    /// Finds single entries, and loads nothing, since all is too large.
+    is_large: bool,
+    /// Watches from the beginning, and sees nothing.
+    is_watching: bool,
+}
 
 #[async_trait]
-impl CacheStore for Large {
+impl<S: CacheStore> CacheStore for Shaped<S> {
     fn name(&self) -> &'static str {
-        "large"
+        self.store.name()
     }
 
     async fn load(&self, partition: &PartitionKey) -> Result<Option<Snapshot>> {
-        self.0.load(partition).await
+        self.store.load(partition).await
     }
 
-    async fn load_within(&self, partition: &PartitionKey, _: usize) -> Result<Option<Extent>> {
-        Ok(self.0.stamp(partition).await?.map(Extent::Large))
+    async fn load_within(&self, partition: &PartitionKey, limit: usize) -> Result<Option<Extent>> {
+        if self.is_large {
+            return Ok(self.store.stamp(partition).await?.map(Extent::Large));
+        }
+        self.store.load_within(partition, limit).await
     }
 
     async fn get(&self, partition: &PartitionKey, ids: &[EntryId]) -> Result<Vec<Option<Stored>>> {
-        self.0.get(partition, ids).await
+        self.store.get(partition, ids).await
     }
 
     async fn commit(&self, partition: &PartitionKey, changes: &Changes) -> Result<Committed> {
-        self.0.commit(partition, changes).await
+        self.store.commit(partition, changes).await
     }
 
     async fn remove(&self, partition: &PartitionKey) -> Result<()> {
-        self.0.remove(partition).await
+        self.store.remove(partition).await
     }
 
     async fn partitions(&self, after: Option<&PartitionKey>, limit: usize) -> Result<Vec<PartitionKey>> {
-        self.0.partitions(after, limit).await
+        self.store.partitions(after, limit).await
     }
 
     async fn stamp(&self, partition: &PartitionKey) -> Result<Option<Version>> {
-        self.0.stamp(partition).await
+        self.store.stamp(partition).await
     }
 
     fn stamp_now(&self, partition: &PartitionKey) -> Option<Result<Option<Version>>> {
-        self.0.stamp_now(partition)
-    }
-
-    async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease> {
-        self.0.lease(partition, name, wait).await
-    }
-}
-
-/// A store that watches from the beginning, and sees nothing.
-#[derive(Debug)]
-struct Watching<S>(S);
-
-#[async_trait]
-impl<S: CacheStore> CacheStore for Watching<S> {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-
-    async fn load(&self, partition: &PartitionKey) -> Result<Option<Snapshot>> {
-        self.0.load(partition).await
-    }
-
-    async fn get(&self, partition: &PartitionKey, ids: &[EntryId]) -> Result<Vec<Option<Stored>>> {
-        self.0.get(partition, ids).await
-    }
-
-    async fn commit(&self, partition: &PartitionKey, changes: &Changes) -> Result<Committed> {
-        self.0.commit(partition, changes).await
-    }
-
-    async fn remove(&self, partition: &PartitionKey) -> Result<()> {
-        self.0.remove(partition).await
-    }
-
-    async fn partitions(&self, after: Option<&PartitionKey>, limit: usize) -> Result<Vec<PartitionKey>> {
-        self.0.partitions(after, limit).await
-    }
-
-    async fn stamp(&self, partition: &PartitionKey) -> Result<Option<Version>> {
-        self.0.stamp(partition).await
+        self.store.stamp_now(partition)
     }
 
     fn watch(&self, watcher: Weak<dyn Watcher>) {
-        let watcher = watcher.upgrade().expect("it lives");
-        watcher.all_changed();
-        watcher.watched_for(Duration::from_secs(3600));
+        if let Some(watcher) = watcher.upgrade().filter(|_| self.is_watching) {
+            watcher.all_changed();
+            watcher.watched_for(Duration::from_secs(3600));
+        }
     }
 
     async fn lease(&self, partition: &PartitionKey, name: &str, wait: Duration) -> Result<Lease> {
-        self.0.lease(partition, name, wait).await
+        self.store.lease(partition, name, wait).await
     }
 }
 

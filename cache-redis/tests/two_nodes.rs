@@ -6,39 +6,15 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::schema::{Account, RefreshToken};
 use cache_core::{
-    AccessTokenQuery, Clock, ManualClock, PartitionKey, PersistedTokenCache, RefreshTokenQuery, TokenCache,
-    TokenResponse, UnixSeconds,
+    AccessTokenQuery, Clock, ManualClock, PartitionKey, PersistedTokenCache, RefreshTokenQuery, TokenCache, UnixSeconds,
 };
-use cache_testkit::access_tokens::{ALICE, HOST, secret_of, token};
+use cache_testkit::access_tokens::{ALICE, HOST, response, secret_of};
 use cache_testkit::redis::{Server, is_installed};
 
 use common::{block_on, protected};
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
-
-/// What a sign-in or a refresh brings: an access token of this name, and a refresh token that the one before is spent for.
-fn response(name: &str) -> TokenResponse {
-    TokenResponse {
-        access_token: Some(token(name, NOW)),
-        refresh_token: Some(RefreshToken {
-            home_account_id: ALICE.into(),
-            environment: HOST.into(),
-            client_id: "client".into(),
-            secret: name.into(),
-            ..RefreshToken::default()
-        }),
-        account: Some(Account {
-            home_account_id: ALICE.into(),
-            environment: HOST.into(),
-            realm: "home".into(),
-            username: "alice@contoso.example".into(),
-            ..Account::default()
-        }),
-        ..TokenResponse::default()
-    }
-}
 
 struct Nodes {
     _server: Server,
@@ -58,12 +34,12 @@ impl Nodes {
     }
 
     fn sign_in(&self, node: usize) {
-        self.write(node, |tokens| tokens.sign_in(response("first")).expect("complete"));
+        self.write(node, |tokens| tokens.sign_in(response("first", NOW)).expect("complete"));
     }
 
     /// Whether the response was taken.
     fn refresh(&self, node: usize, name: &str) -> bool {
-        self.write(node, |tokens| tokens.insert_response(response(name)).expect("complete"))
+        self.write(node, |tokens| tokens.insert_response(response(name, NOW)).expect("complete"))
     }
 
     fn write<T>(&self, node: usize, change: impl FnOnce(&mut TokenCache) -> T) -> T {

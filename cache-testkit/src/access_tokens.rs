@@ -1,7 +1,7 @@
 //! Access tokens of one account, told apart by a name: put into a store and listed again.
 
-use cache_core::schema::AccessToken;
-use cache_core::{CacheStore, Change, Changes, Committed, Entry, PartitionKey, Result, UnixSeconds};
+use cache_core::schema::{AccessToken, Account, RefreshToken};
+use cache_core::{CacheStore, Change, Changes, Committed, Entry, PartitionKey, Result, TokenResponse, UnixSeconds};
 use pollster::block_on;
 
 use crate::entries::access_token;
@@ -29,6 +29,29 @@ pub fn token(name: &str, now: UnixSeconds) -> AccessToken {
         cached_at: Some(now),
         expires_on: Some(now.plus(3600)),
         ..AccessToken::default()
+    }
+}
+
+/// What the token endpoint answers a sign-in or a refresh of the account: the [`token`] of this name, a refresh token with the
+/// name for its secret, and the account.
+pub fn response(name: &str, now: UnixSeconds) -> TokenResponse {
+    TokenResponse {
+        access_token: Some(token(name, now)),
+        refresh_token: Some(RefreshToken {
+            home_account_id: ALICE.into(),
+            environment: HOST.into(),
+            client_id: "client".into(),
+            secret: name.into(),
+            ..RefreshToken::default()
+        }),
+        account: Some(Account {
+            home_account_id: ALICE.into(),
+            environment: HOST.into(),
+            realm: "home".into(),
+            username: "alice@contoso.example".into(),
+            ..Account::default()
+        }),
+        ..TokenResponse::default()
     }
 }
 

@@ -1,10 +1,9 @@
 //! An account that one process removes, while others refresh its tokens, stays removed.
 
-use cache_core::schema::{Account, RefreshToken};
-use cache_core::{PartitionKey, TokenCache, TokenResponse, UnixSeconds, blocking};
+use cache_core::{PartitionKey, TokenCache, blocking};
 
 use super::say;
-use crate::access_tokens::{ALICE, HOST, token};
+use crate::access_tokens::{ALICE, HOST, response};
 use crate::process::{Process, Worker};
 
 const SHARED: PartitionKey = PartitionKey::Shared;
@@ -86,28 +85,6 @@ pub fn refresh(worker: &mut Worker, most: usize, open: impl FnOnce(&str) -> bloc
             break;
         }
         worker.say("refreshed");
-    }
-}
-
-/// What the token endpoint answers a sign-in or a refresh.
-fn response(name: &str, now: UnixSeconds) -> TokenResponse {
-    TokenResponse {
-        access_token: Some(token(name, now)),
-        refresh_token: Some(RefreshToken {
-            home_account_id: ALICE.into(),
-            environment: HOST.into(),
-            client_id: "client".into(),
-            secret: name.into(),
-            ..RefreshToken::default()
-        }),
-        account: Some(Account {
-            home_account_id: ALICE.into(),
-            environment: HOST.into(),
-            realm: "home".into(),
-            username: "alice@contoso.example".into(),
-            ..Account::default()
-        }),
-        ..TokenResponse::default()
     }
 }
 
