@@ -4,7 +4,8 @@
 -- carries, a hash.
 -- ARGV[1] the clock in milliseconds, '' for the server's     ARGV[2] 16 random bytes, the same when a commit is sent again
 -- ARGV[3] name of the partition, sealed                      ARGV[4] the 'time until' for which it was listed, or ''
--- ARGV[5] fence, '' for none                                 ARGV[6] how long a refresh token stays, and what has none in it, in ms
+-- ARGV[5] fence, '' for none                                 ARGV[6] how long a refresh token stays, in ms, and a partition in
+--   which nothing says when it expires
 -- ARGV[7] how many entries the partition may have, '' for any number
 -- ARGV[8..] the changes:
 --   'p', tag, stored, replaces or '', guard: '' | 'a' accounts | 'e' tag,
@@ -250,9 +251,9 @@ if changed and entries > 0 then
     local excess = ARGV[7] == '' and 0 or entries - tonumber(ARGV[7])
     -- Those first that expire first. The changes have put at most as many as they are; refresh tokens stand among them only if
     -- they are kept for less long than access tokens live.
+    local size = excess + #outcome
     for page = 0, EVICTION_PAGES - 1 do
         if excess <= 0 then break end
-        local size = excess + #outcome
         local tags = redis.call('ZRANGEBYSCORE', expiries, '-inf', '+inf', 'LIMIT', page * size, size)
         if #tags == 0 then break end
         excess = drop(tags, excess, ACCESS_TOKEN)

@@ -131,7 +131,8 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// How long refresh tokens are kept after they were last written; 90 days if nothing is said, ten years at most. Other entries
+    /// How long refresh tokens are kept after they were last written; 90 days if nothing is said, ten years at most. As long as they
+    /// live, where the identity provider sends no new one with each refresh; the same on all nodes. Other entries
     /// that do not say when they expire stay as long as their partition, which goes when all that it holds has expired: so do
     /// accounts, and sections of unknown names, for which it stays as long as for a refresh token.
     pub fn kept_for(mut self, duration: Duration) -> Self {

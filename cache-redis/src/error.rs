@@ -150,10 +150,12 @@ pub(crate) fn is_away(error: &Error) -> bool {
     error.kind() == ErrorKind::Unavailable && error.message() != FULL
 }
 
-/// Whether what is queued is to wait on: a server may come back before its users are known to it, or a protector has no key for a
-/// moment. A sign-out that was given up for that would be undone by the next read.
-pub(crate) fn is_passing(error: &Error) -> bool {
-    is_away(error) || matches!(error.kind(), ErrorKind::Denied | ErrorKind::KeyUnavailable | ErrorKind::Undecryptable)
+/// Whether what is queued need not wait on, since it can never be written, or must not keep removals waiting. Anything else may
+/// pass: a server comes back before its users are known to it, a proxy answers for it, a protector has no key for a moment. A
+/// sign-out that was given up for that would be undone by the next read.
+pub(crate) fn is_final(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::TooLarge | ErrorKind::InvalidInput | ErrorKind::Corrupt)
+        || error.message() == FULL
 }
 
 const LATE: &str = "the server has not answered within the deadline; what it did is unknown";

@@ -169,7 +169,7 @@ impl Finding<'_> {
     async fn set_if_none(&self, kept: &[u8]) -> Result<Vec<u8>> {
         let mut set = Cmd::new();
         set.arg("SET").arg(self.prefix.head()).arg(kept).arg("NX");
-        match self.link.ask(&set).await? {
+        match self.link.try_ask(self.within, &set).await?.map_err(of_redis)? {
             Value::Nil => {}
             _ => return Ok(kept.to_owned()),
         }

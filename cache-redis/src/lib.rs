@@ -154,7 +154,7 @@
 //!   left there is replaced. A sliding expiration of its own goes on. What only they write keeps what they set, which for a user is
 //!   nothing in .NET, and a day in the sample for Node.
 //! - **Entries of somebody else** in a user's, an application's or an assertion's partition are left out, counted
-//!   ([`RedisPeerStats::foreign`]) and reported, and the next write removes them.
+//!   ([`RedisPeerStats::foreign`]), reported once a minute at the most, and the next write removes them.
 //! - **Leases** and their fences hold over all nodes of ours. These libraries know none.
 //!
 //! A look costs the whole partition, and a stamp its SHA-1 inside the server. Listing searches all keys of the database: give the
@@ -166,6 +166,8 @@
 //! ```text
 //! ~INSTANCE* ~PREFIX:beside:* +eval +evalsha +type +get +set +hget +hmget +hset +hdel +pexpire +unlink +time +scan
 //! ```
+//!
+//! On the nodes of a cluster also `+cluster|slots +ping +asking`.
 //!
 //! # What holds
 //!
@@ -180,7 +182,7 @@
 //!   [`remove_account_everywhere`](cache_core::PersistedTokenCache::remove_account_everywhere) finds the partitions that hold an
 //!   account, those of on-behalf-of assertions and sessions too, without a look at the others.
 //! - **Nothing stays for ever**: a partition has a time to live, that of what lives longest in it; what has expired, and refresh tokens
-//!   that nobody has renewed [for long](RedisStoreBuilder::kept_for), go with later commits, 64 entries with each.
+//!   that were not written [for long](RedisStoreBuilder::kept_for), go with later commits, 64 entries with each.
 //! - **An outage is no miss**: a server that does not answer within the [deadline](RedisStoreBuilder::deadline) is
 //!   `Unavailable`. After five requests in vain the next ones fail at once, and one behind them tries again now and then. The
 //!   store connects anew by itself, after a restart, a fail-over, a server that was emptied.
@@ -220,7 +222,7 @@
 //!   that only put access or ID tokens; what does not fit even so is a plain `Unavailable`. What leaves is counted by
 //!   [`RedisStats::dropped`].
 //! - **What passes is waited for**: a server that refuses the credentials or a command, and a key that is not at hand, may do so for
-//!   a moment only. What can never be written is given up.
+//!   a moment only. Later commits to the partition join the queue. What can never be written is given up.
 //! - **In memory alone**: the queue ends with the process, and with the last handle of the store. [`RedisStore::flush`] waits
 //!   until it is written.
 //!
@@ -240,7 +242,8 @@
 //!
 //! We recommend `appendonly yes` with `appendfsync everysec`: what is lost is fetched again, or the user signs in again.
 //! `maxmemory-policy` must be `noeviction` or one of `volatile-*`: the others also evict the key that names everything, which is the
-//! one key without a time to live beside the lists.
+//! one key without a time to live beside the lists. With `volatile-*` a full server may evict the list of an account's partitions and
+//! keep the partitions: signing out everywhere then misses them. `noeviction` misses nothing.
 //!
 //! # Security
 //!

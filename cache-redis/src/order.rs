@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cache_core::{Error, ErrorKind, PartitionKey, Result};
 
-use crate::error::{is_away, late};
+use crate::error::{is_away, is_final, late};
 use crate::inner::Inner;
 use crate::link::Within;
 use crate::queue::Write;
@@ -22,12 +22,20 @@ pub(crate) async fn or_queue<T>(
     write: Write,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    let done = match catch_up(inner, partition, inner.link.deadline(Within::Request)).await {
-        Ok(()) => work.await,
-        Err(error) => Err(error),
+    let (done, waits) = match catch_up(inner, partition, inner.link.deadline(Within::Request)).await {
+        Ok(()) => {
+            let done = work.await;
+            let waits = done.as_ref().is_err_and(is_away);
+            (done, waits)
+        }
+        // For whatever those before it wait: they would come after it.
+        Err(error) => {
+            let waits = !is_final(&error);
+            (Err(error), waits)
+        }
     };
     match done {
-        Err(error) if is_away(&error) && inner.queue.add(partition, write, inner.now()) => {
+        Err(error) if waits && inner.queue.add(partition, write, inner.now()) => {
             recovery::begin(inner);
             let message = format!("{}; the commit is queued, and written when the server is back", error.message());
             Err(Error::new(ErrorKind::Unavailable, message).queued())

@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use tracing::debug;
 
 use crate::commit::commit;
-use crate::error::{behind, is_passing};
+use crate::error::{behind, is_final};
 use crate::inner::Inner;
 use crate::queue::Write;
 use crate::reading::remove;
@@ -34,7 +34,7 @@ pub(crate) async fn write_queued(inner: &Arc<Inner>, partition: &PartitionKey) -
         while let Some((number, write)) = inner.queue.first(partition, inner.now()) {
             match send(inner, partition, &write).await {
                 Ok(()) => inner.queue.note_sent(number),
-                Err(error) if is_passing(&error) => {
+                Err(error) if !is_final(&error) => {
                     taken.note_failure();
                     // It may have had to make room meanwhile.
                     inner.queue.end_line(partition);

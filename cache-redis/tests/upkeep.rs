@@ -124,6 +124,21 @@ fn access_tokens_are_found_behind_refresh_tokens_that_expire_before_them() {
     assert_eq!((left.len(), &*left[0]), (41, "new"), "{left:?}");
 }
 
+/// However many there are, one commit comes down to the bound.
+#[test]
+fn one_commit_evicts_all_that_is_too_much() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start();
+    let few = |store: RedisStoreBuilder| store.most_entries(100).kept_for(Duration::from_secs(60));
+    let (store, _) = opened(&server, few);
+    let refresh = |n: usize| refresh_token(&format!("r{n:02}")).of(HOME_ACCOUNT_ID, HOST).entry();
+    commit(&store, (0..2).map(refresh).chain((0..200).map(|n| token(&format!("t{n:03}"), 600 + n))));
+    assert!(commit(&store, [token("new", 700)]).others_changed);
+    assert_eq!(keys(&store).len(), 100);
+}
+
 /// Lists of an account that has many tokens are not written again for each.
 #[test]
 fn a_commit_of_many_entries_of_one_account_is_one_list() {

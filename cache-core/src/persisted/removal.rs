@@ -58,7 +58,7 @@ impl PersistedTokenCache {
     }
 }
 
-/// What is queued will be done; what is not is worse. Else the first one.
+/// What is queued will be done; what is not is worse, and the first of it is told.
 #[allow(clippy::unnecessary_wraps)] // it stands beside the first one, of which there is none
 fn worse(first: Option<Error>, next: Error) -> Option<Error> {
     first.filter(|first| !first.is_queued()).or(Some(next))

@@ -1,7 +1,6 @@
 //! Which partitions there are: the keys of the other library keep no list, so that every server is searched.
 
-use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cache_core::{PartitionKey, Result};
@@ -78,6 +77,8 @@ async fn keys(
 
 /// A key for each server, by which a script runs there.
 async fn servers(shared: &Shared) -> Result<Vec<Vec<u8>>> {
+    /// Many times as many as meet the one slot of a server.
+    const MOST_KEYS: usize = 1 << 20;
     let named = |n: usize| shared.names.ours.beside(format!("{n}").as_bytes())[1].clone();
     if !shared.names.is_cluster {
         return Ok(vec![named(0)]);
@@ -85,29 +86,30 @@ async fn servers(shared: &Shared) -> Result<Vec<Vec<u8>>> {
     let mut ask = Cmd::new();
     ask.arg("CLUSTER").arg("SLOTS");
     let Value::Array(ranges) = shared.inner.link.ask(&ask).await? else { return Err(unexpected()) };
-    let mut unmet = Vec::new();
+    let (mut by_slot, mut unmet) = (HashMap::new(), BTreeSet::new());
     for range in ranges {
         let Value::Array(range) = range else { return Err(unexpected()) };
         let [Value::Int(first), Value::Int(last), Value::Array(primary), ..] = &range[..] else {
             return Err(unexpected());
         };
-        let [first, last] = [first, last].map(|slot| u16::try_from(*slot).map_err(|_| unexpected()));
-        unmet.push((first?..=last?, format!("{:?}", primary.get(..2))));
+        let server = format!("{:?}", primary.get(..2));
+        for slot in *first..=*last {
+            let slot = u16::try_from(slot).ok().and_then(Slot::new).ok_or_else(unexpected)?;
+            by_slot.insert(slot, server.clone());
+            unmet.insert(server.clone());
+        }
     }
     let mut servers = Vec::new();
-    for n in 0.. {
+    for n in 0..MOST_KEYS {
         if unmet.is_empty() {
-            break;
+            return Ok(servers);
         }
         let key = named(n);
-        let slot = Slot::for_key(&key);
-        let is_in = |range: &RangeInclusive<u16>| range.clone().any(|number| Slot::new(number) == Some(slot));
-        if let Some((_, server)) = unmet.iter().find(|(range, _)| is_in(range)).cloned() {
-            unmet.retain(|(_, other)| *other != server);
+        if by_slot.get(&Slot::for_key(&key)).is_some_and(|server| unmet.remove(server)) {
             servers.push(key);
         }
     }
-    Ok(servers)
+    Err(unexpected())
 }
 
 /// Whether the partition holds something; what cannot be read counts.

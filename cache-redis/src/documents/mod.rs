@@ -9,9 +9,9 @@ mod look;
 mod store;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use cache_core::{
     DocumentStore, Edit, EditFn, Error, ErrorKind, Fence, Lease, Modified, PartitionKey, Result, StoredDocument,
@@ -70,6 +70,21 @@ struct Shared {
     foreign: Count,
     put_back: Count,
     removed_again: Count,
+    /// When foreign entries were last reported.
+    warned: Mutex<Option<Instant>>,
+}
+
+impl Shared {
+    /// Now and then: each look finds the same foreign entries again, until somebody writes.
+    fn is_time_to_warn(&self) -> bool {
+        const PAUSE: Duration = Duration::from_secs(60);
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = warned.is_none_or(|warned| warned.elapsed() >= PAUSE);
+        if is_time {
+            *warned = Some(Instant::now());
+        }
+        is_time
+    }
 }
 
 /// Counts since the store was opened, of all its handles.
@@ -91,7 +106,8 @@ pub struct RedisPeerStats {
 impl RedisDocuments {
     fn new(inner: Inner, names: Names) -> Self {
         let [foreign, put_back, removed_again] = [What::Foreign, What::PutBack, What::RemovedAgain].map(Count::of);
-        let shared = Shared { inner: Arc::new(inner), names, foreign, put_back, removed_again };
+        let inner = Arc::new(inner);
+        let shared = Shared { inner, names, foreign, put_back, removed_again, warned: Mutex::default() };
         Self { shared: Arc::new(shared), fencing: None }
     }
 
@@ -343,13 +359,11 @@ impl Sharing {
     /// Counts what was done, and reports what somebody should look after.
     fn tell(&self, did: Did) {
         let Shared { foreign, put_back, removed_again, .. } = &*self.shared;
-        // Each look finds them again, until somebody writes.
-        let is_news = foreign.get() == 0;
         foreign.add(did.foreign as u64);
         put_back.add(did.put_back as u64);
         removed_again.add(did.removed_again as u64);
         let partition = self.partition.kind();
-        if did.foreign > 0 && is_news {
+        if did.foreign > 0 && self.shared.is_time_to_warn() {
             tracing::warn!(
                 store = NAME,
                 partition,
